@@ -1,0 +1,3 @@
+"""Watchbill: the control plane for "you build it, you run it"."""
+
+__version__ = "0.1.0"

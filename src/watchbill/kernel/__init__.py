@@ -1,0 +1,1 @@
+"""The words everything else is built from: time, ids, durations and errors. No I/O."""

@@ -1,0 +1,356 @@
+"""Due rows: everything that has to happen later, kept in PostgreSQL and never dropped.
+
+A row says *what* (``kind``), *about which* (``subject``, unique within its kind), and *when*
+(``due_at``). Two ways to work one off:
+
+- **inside** a transaction (`work_inside`): claim, decide and write in one commit. For moving pages.
+- **outside** (`work_outside`): claim → perform → settle. The claim leases the row (commit), the I/O
+  runs outside any transaction on bounded threads, and the result is settled only while the lease
+  still holds. A worker that dies leaves an expired lease, which somebody picks up: a duplicate is
+  possible and better than a loss.
+
+A handler that raises leaves the row where it is, with the error written down and a later due time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from watchbill.kernel.errors import Unavailable
+from watchbill.runtime.db import Database, Instant, Tx, metadata
+
+log = structlog.get_logger("watchbill.due")
+
+due_row = sa.Table(
+    "due_row",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("payload", JSONB, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("lease", sa.Uuid),
+    sa.Column("leased_until", Instant),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.UniqueConstraint("kind", "subject"),
+    sa.Index("ix_due_row_kind_due_at", "kind", "due_at"),
+)
+
+CHANNEL = "watchbill_due"
+"""The NOTIFY channel; the payload is the kind."""
+
+
+class DueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed row. ``attempts`` counts the tries before this one."""
+
+    id: int
+    kind: str
+    subject: str
+    payload: dict[str, Any]
+    due_at: datetime
+    attempts: int
+    lease: UUID | None
+
+
+def schedule(
+    tx: Tx, *, kind: str, subject: UUID | str, due_at: datetime, payload: Mapping[str, Any] | None = None
+) -> None:
+    """Write the row, or move the one there is: new time and payload, attempts forgotten, lease broken.
+
+    Breaking the lease makes the settlement of a worker that is still busy with the old row a no-op.
+    """
+    schedule_many(tx, kind=kind, rows=[(str(subject), due_at, dict(payload or {}))])
+
+
+def schedule_many(tx: Tx, *, kind: str, rows: Iterable[tuple[str, datetime, dict[str, Any]]]) -> None:
+    """`schedule` for many subjects of one kind in one statement; subjects are sorted so that two callers cannot deadlock."""
+    values = [
+        {"kind": kind, "subject": subject, "payload": payload, "due_at": due_at, "created_at": tx.now}
+        for subject, due_at, payload in sorted(rows, key=lambda row: row[0])
+    ]
+    if not values:
+        return
+    statement = insert(due_row).values(values)
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["kind", "subject"],
+            set_={
+                "payload": statement.excluded.payload,
+                "due_at": statement.excluded.due_at,
+                "lease": None,
+                "leased_until": None,
+                "attempts": 0,
+                "last_error": None,
+            },
+        )
+    )
+    if any(value["due_at"] <= tx.now for value in values):
+        tx.hint(CHANNEL, kind)
+
+
+def cancel(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
+    """Remove the row; True when there was one."""
+    result = tx.execute(
+        sa.delete(due_row).where(due_row.c.kind == kind, due_row.c.subject == str(subject))
+    )
+    return result.rowcount == 1
+
+
+def _due(kinds: Sequence[str], now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        due_row.c.kind.in_(kinds),
+        due_row.c.due_at <= now,
+        sa.or_(due_row.c.leased_until.is_(None), due_row.c.leased_until <= now),
+    )
+
+
+def claim(tx: Tx, *, kinds: Sequence[str], limit: int, lease_for: timedelta) -> list[DueRow]:
+    """Lease up to ``limit`` due rows, oldest due first; rows that another claimer holds are skipped."""
+    lease = uuid4()
+    chosen = (
+        sa.select(due_row.c.id)
+        .where(_due(kinds, tx.now))
+        .order_by(due_row.c.due_at, due_row.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    rows = tx.execute(
+        sa.update(due_row)
+        .where(due_row.c.id == chosen.c.id)
+        .values(lease=lease, leased_until=tx.now + lease_for, attempts=due_row.c.attempts + 1)
+        .returning(due_row)
+    )
+    claimed = [_to_row(row, attempts=row.attempts - 1) for row in rows]
+    return sorted(claimed, key=lambda row: (row.due_at, row.id))
+
+
+def settle(tx: Tx, row: DueRow) -> bool:
+    """Delete a leased row; False when the lease was lost, and then the caller must change nothing."""
+    result = tx.execute(sa.delete(due_row).where(due_row.c.id == row.id, due_row.c.lease == row.lease))
+    return result.rowcount == 1
+
+
+def retry(tx: Tx, row: DueRow, *, at: datetime, error: str) -> bool:
+    """Give a leased row back, due again at ``at``; False when the lease was lost."""
+    result = tx.execute(
+        sa.update(due_row)
+        .where(due_row.c.id == row.id, due_row.c.lease == row.lease)
+        .values(lease=None, leased_until=None, due_at=at, last_error=error[:2000])
+    )
+    return result.rowcount == 1
+
+
+def backoff(attempts: int, *, first_seconds: float = 1.0, most_seconds: float = 300.0) -> timedelta:
+    """Exponential: 1 s, 2 s, 4 s … up to five minutes, for ever."""
+    return timedelta(seconds=min(most_seconds, first_seconds * 2 ** min(attempts, 20)))
+
+
+class InsideDuty(Protocol):
+    """Work that is only reading and writing the database."""
+
+    kind: str
+
+    def run(self, tx: Tx, row: DueRow) -> None:
+        """Do the work. The row itself is already removed; schedule it again if there is more to come."""
+        ...
+
+
+def work_inside(db: Database, duties: Sequence[InsideDuty], *, limit: int = 50) -> int:
+    """Claim and work off up to ``limit`` due rows in one commit; returns how many.
+
+    When one row of a batch raises, the batch is undone and its rows are worked one commit each, so
+    that a poison row delays nobody else.
+    """
+    by_kind = {duty.kind: duty for duty in duties}
+    try:
+        with db.transaction() as tx:
+            return len(_take_and_run(tx, by_kind, limit))
+    except Unavailable:
+        raise
+    except Exception:
+        log.warning("batch failed; working its rows one by one", kinds=sorted(by_kind), exc_info=True)
+    done = 0
+    while done < limit and _work_one(db, by_kind):
+        done += 1
+    return done
+
+
+def _take(tx: Tx, kinds: Sequence[str], limit: int) -> list[DueRow]:
+    """Lock and remove due rows within this transaction."""
+    chosen = (
+        sa.select(due_row.c.id)
+        .where(_due(kinds, tx.now))
+        .order_by(due_row.c.due_at, due_row.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    rows = tx.execute(sa.delete(due_row).where(due_row.c.id == chosen.c.id).returning(due_row))
+    return sorted((_to_row(row, attempts=row.attempts) for row in rows), key=lambda row: (row.due_at, row.id))
+
+
+def _take_and_run(tx: Tx, by_kind: Mapping[str, InsideDuty], limit: int) -> list[DueRow]:
+    rows = _take(tx, list(by_kind), limit)
+    for row in rows:
+        by_kind[row.kind].run(tx, row)
+    return rows
+
+
+def _work_one(db: Database, by_kind: Mapping[str, InsideDuty]) -> bool:
+    with db.transaction() as tx:
+        rows = _take(tx, list(by_kind), 1)
+        if not rows:
+            return False
+        row = rows[0]
+        try:
+            with tx.savepoint():
+                by_kind[row.kind].run(tx, row)
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("due row failed; it is tried again", kind=row.kind, subject=row.subject, attempts=row.attempts)
+            _put_back(tx, row, error)
+        return True
+
+
+def _put_back(tx: Tx, row: DueRow, error: Exception) -> None:
+    statement = insert(due_row).values(
+        kind=row.kind,
+        subject=row.subject,
+        payload=row.payload,
+        due_at=tx.now + backoff(row.attempts),
+        attempts=row.attempts + 1,
+        last_error=f"{type(error).__name__}: {error}"[:2000],
+        created_at=tx.now,
+    )
+    tx.execute(statement.on_conflict_do_nothing(index_elements=["kind", "subject"]))
+
+
+Job = TypeVar("Job")
+Outcome = TypeVar("Outcome")
+
+
+class OutsideDuty(Protocol[Job, Outcome]):
+    """Work that talks to the outside world."""
+
+    kind: str
+    lease_for: timedelta
+
+    def prepare(self, tx: Tx, row: DueRow) -> Job | None:
+        """Gather what `perform` needs; None when there is nothing left to do (the row is removed)."""
+        ...
+
+    def perform(self, job: Job) -> Outcome:
+        """The I/O; no transaction is open. Must end within ``lease_for`` and return failures as values."""
+        ...
+
+    def settle(self, tx: Tx, row: DueRow, job: Job, outcome: Outcome) -> None:
+        """Write the outcome. Called only while the lease holds; the row is already removed."""
+        ...
+
+
+def work_outside(
+    db: Database, duty: OutsideDuty[Job, Outcome], *, limit: int = 20, executor: Executor | None = None
+) -> int:
+    """Claim → perform → settle up to ``limit`` due rows; returns how many were claimed.
+
+    With an ``executor`` the performing (and settling) runs on its threads and this returns as soon
+    as the jobs are handed over; without one, inline, which is what tests do.
+    """
+    jobs: list[tuple[DueRow, Job]] = []
+    with db.transaction() as tx:
+        rows = claim(tx, kinds=[duty.kind], limit=limit, lease_for=duty.lease_for)
+        for row in rows:
+            job = duty.prepare(tx, row)
+            if job is None:
+                settle(tx, row)
+            else:
+                jobs.append((row, job))
+    for row, job in jobs:
+        if executor is None:
+            _perform_and_settle(db, duty, row, job)
+        else:
+            executor.submit(_perform_and_settle, db, duty, row, job)
+    return len(rows)
+
+
+def _perform_and_settle(db: Database, duty: OutsideDuty[Job, Outcome], row: DueRow, job: Job) -> None:
+    """Never raises: an unexpected error leaves the lease to expire, which is a retry."""
+    try:
+        outcome = duty.perform(job)
+        with db.transaction() as tx:
+            if settle(tx, row):
+                duty.settle(tx, row, job, outcome)
+            else:
+                log.info("lease was lost; outcome not written", kind=row.kind, subject=row.subject)
+    except Unavailable as error:
+        log.warning("outcome not written; the row comes back when its lease ends", kind=row.kind, why=str(error))
+    except Exception as error:
+        log.exception("duty failed; the row is tried again", kind=row.kind, subject=row.subject)
+        try:
+            with db.transaction() as tx:
+                retry(tx, row, at=tx.now + backoff(row.attempts), error=f"{type(error).__name__}: {error}")
+        except Unavailable as away:
+            log.warning("retry not written; the row comes back when its lease ends", kind=row.kind, why=str(away))
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How far behind one kind is: rows due, the longest wait in seconds, and rows that have failed at least once."""
+
+    kind: str
+    due: int
+    oldest_seconds: float
+    failing: int
+
+
+def backlog(tx: Tx) -> list[Backlog]:
+    """One line per kind that has due rows, for metrics and for the page that watches the watcher."""
+    rows = tx.execute(
+        sa.select(
+            due_row.c.kind,
+            sa.func.count().label("due"),
+            sa.func.min(due_row.c.due_at).label("oldest"),
+            sa.func.count().filter(due_row.c.last_error.is_not(None)).label("failing"),
+        )
+        .where(due_row.c.due_at <= tx.now)
+        .group_by(due_row.c.kind)
+        .order_by(due_row.c.kind)
+    )
+    return [
+        Backlog(kind=row.kind, due=row.due, oldest_seconds=(tx.now - row.oldest).total_seconds(), failing=row.failing)
+        for row in rows
+    ]
+
+
+def next_due_at(tx: Tx, *, kinds: Sequence[str]) -> datetime | None:
+    """When the next row of these kinds can be claimed; None when there is none."""
+    at: datetime | None = tx.execute(
+        sa.select(sa.func.min(sa.func.greatest(due_row.c.due_at, due_row.c.leased_until))).where(
+            due_row.c.kind.in_(kinds)
+        )
+    ).scalar()
+    return at
+
+
+def _to_row(row: Any, *, attempts: int) -> DueRow:
+    return DueRow(
+        id=row.id,
+        kind=row.kind,
+        subject=row.subject,
+        payload=row.payload,
+        due_at=row.due_at,
+        attempts=attempts,
+        lease=row.lease,
+    )
