@@ -1,0 +1,56 @@
+"""Incidents: the unit of response. Suspected first, declared when users are hurt."""
+
+from watchbill.features.incidents.actions import (
+    LIVE,
+    SETTLE,
+    add_note,
+    begin_settling,
+    close_incident,
+    declare_incident,
+    explain,
+    incident_by_number,
+    incident_list,
+    join_service,
+    open_incident,
+    raise_severity,
+    reopen_incident,
+    stop_settling,
+)
+from watchbill.features.incidents.logic import (
+    REOPEN_WITHIN,
+    Join,
+    choose_incident,
+    is_worse,
+    severity_of,
+)
+from watchbill.features.incidents.model import Incident, IncidentSeverity, IncidentState, Phase
+from watchbill.features.incidents.store import lock_candidates, lock_incident, services_of
+
+__all__ = [
+    "LIVE",
+    "REOPEN_WITHIN",
+    "SETTLE",
+    "Incident",
+    "IncidentSeverity",
+    "IncidentState",
+    "Join",
+    "Phase",
+    "add_note",
+    "begin_settling",
+    "choose_incident",
+    "close_incident",
+    "declare_incident",
+    "explain",
+    "incident_by_number",
+    "incident_list",
+    "is_worse",
+    "join_service",
+    "lock_candidates",
+    "lock_incident",
+    "open_incident",
+    "raise_severity",
+    "reopen_incident",
+    "services_of",
+    "severity_of",
+    "stop_settling",
+]

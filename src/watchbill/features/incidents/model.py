@@ -1,0 +1,38 @@
+"""Words of incidents: the unit of response."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+Phase = Literal["suspected", "declared"]
+IncidentState = Literal["open", "resolved"]
+IncidentSeverity = Literal["sev1", "sev2", "sev3", "sev4"]
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """Opens as suspected; declared when users are hurt. ``number`` is what people say aloud.
+
+    ``team_id`` owns it (the owner of the first harmed service, or the fallback team when
+    ``unowned``); ``settle_at`` is when an undeclared, recovered incident resolves by itself.
+    """
+
+    id: UUID
+    number: int
+    title: str
+    phase: Phase
+    state: IncidentState
+    severity: IncidentSeverity
+    environment: str
+    service_id: UUID | None
+    team_id: UUID | None
+    unowned: bool
+    opened_at: datetime
+    declared_at: datetime | None
+    resolved_at: datetime | None
+    settle_at: datetime | None
+    resolution: str | None
+    resolved_by: UUID | None
