@@ -95,7 +95,7 @@ class Database:
         self.url = url
         self.clock = clock
         self.engine = sa.create_engine(
-            _with_driver(url),
+            driver_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_wait_seconds,
@@ -167,7 +167,7 @@ def is_away(error: exc.DBAPIError) -> bool:
     return state.startswith(("08", "53")) or state in {"57P01", "57P02", "57P03", "25006"}
 
 
-def _with_driver(url: str) -> str:
+def driver_url(url: str) -> str:
     """``postgres://`` and ``postgresql://`` as operators write them, with our driver named.
 
     Raises:

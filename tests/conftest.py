@@ -1,0 +1,154 @@
+"""One embedded PostgreSQL for the whole run, a clean migrated database for each test, a virtual clock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from watchbill.kernel.clock import VirtualClock
+from watchbill.kernel.errors import WatchbillError
+from watchbill.runtime import migrate
+from watchbill.runtime.db import Database
+from watchbill.runtime.postgres import EmbeddedPostgres
+
+_RUN_FOLDER = "WATCHBILL_TEST_RUN_FOLDER"
+_PREFIX = f"wbtest-{os.getuid()}-"
+_TEMPLATE = "watchbill_template"
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controlling process names the run's folder; xdist workers inherit it. What a killed run left is swept."""
+    if hasattr(config, "workerinput"):
+        return
+    temporary = Path(tempfile.gettempdir())
+    for left in temporary.glob(f"{_PREFIX}*"):
+        pid = left.name.rsplit("-", 1)[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _stop_and_remove(left)
+    os.environ[_RUN_FOLDER] = str(temporary / f"{_PREFIX}{os.getpid()}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = Path(os.environ.get(_RUN_FOLDER, ""))
+    if not hasattr(config, "workerinput") and folder.name.startswith(_PREFIX):
+        _stop_and_remove(folder)
+
+
+def _stop_and_remove(folder: Path) -> None:
+    if (folder / "postgres").exists():
+        with suppress(WatchbillError):
+            EmbeddedPostgres(folder).stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> EmbeddedPostgres:
+    folder = Path(os.environ[_RUN_FOLDER])
+    folder.mkdir(mode=0o711, exist_ok=True)
+    return EmbeddedPostgres(folder, settings=_NOT_DURABLE)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(_postgres: EmbeddedPostgres) -> str:
+    """The URL of the run's own PostgreSQL, its role may do anything; the database itself is empty."""
+    return _postgres.start()
+
+
+@pytest.fixture(scope="session")
+def empty_database_url(_postgres: EmbeddedPostgres, postgres_url: str) -> Iterator[str]:
+    """A database without any schema, of this worker's own."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    _administer(postgres_url, f"CREATE DATABASE {name}")
+    yield _postgres.url_for(name)
+    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def _worker_url(_postgres: EmbeddedPostgres, postgres_url: str) -> str:
+    """A migrated database of this worker; the schema is made once per run and copied."""
+    name = f"worker_{uuid.uuid4().hex[:12]}"
+    with _one_at_a_time(Path(os.environ[_RUN_FOLDER]) / "template.lock"):
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            query = "SELECT datistemplate FROM pg_database WHERE datname = %s"
+            made = connection.execute(query, (_TEMPLATE,)).fetchone()
+        if made is None or not made[0]:
+            _administer(postgres_url, f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}")
+            migrate.upgrade(_postgres.url_for(_TEMPLATE))
+            _administer(postgres_url, f"ALTER DATABASE {_TEMPLATE} IS_TEMPLATE true")
+        _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+    return _postgres.url_for(name)
+
+
+def _administer(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(sql.SQL(statement))
+
+
+_EMPTY_ALL = """
+DO $$
+DECLARE found record;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR found IN SELECT format('%I', relname) AS name FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+      AND relname <> 'alembic_version'
+  LOOP
+    EXECUTE 'DELETE FROM ' || found.name;
+  END LOOP;
+  PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
+END $$
+"""
+
+
+@pytest.fixture
+def database_url(_worker_url: str) -> str:
+    """The URL of a migrated database with nothing in it. Emptying takes a few milliseconds."""
+    with psycopg.connect(_worker_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        connection.execute(_EMPTY_ALL)
+    return _worker_url
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    """A migrated, empty database on the database's own clock, as in production."""
+    database = Database(database_url, name="test")
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """Monday 2 March 2026, 09:00 UTC; it moves only when told to."""
+    return VirtualClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def virtual_db(database_url: str, clock: VirtualClock) -> Iterator[Database]:
+    """A migrated, empty database whose transactions take place at ``clock``."""
+    database = Database(database_url, name="test-virtual", clock=clock)
+    yield database
+    database.dispose()
