@@ -1,0 +1,57 @@
+"""The catalog: one owning team for every service, and who is in that team."""
+
+from watchbill.features.catalog.model import (
+    Dependencies,
+    FieldChange,
+    Kind,
+    Known,
+    Member,
+    MemberRole,
+    Operation,
+    OperationWrite,
+    Service,
+    ServiceWrite,
+    Source,
+    Team,
+    TeamWrite,
+)
+from watchbill.features.catalog.reads import (
+    dependencies,
+    fallback_team,
+    members,
+    operations,
+    service_by_name,
+    services,
+    team_by_name,
+    team_ids_of,
+    teams,
+)
+from watchbill.features.catalog.reads import service_by_id as service
+from watchbill.features.catalog.reads import team_by_id as team
+
+__all__ = [
+    "Dependencies",
+    "FieldChange",
+    "Kind",
+    "Known",
+    "Member",
+    "MemberRole",
+    "Operation",
+    "OperationWrite",
+    "Service",
+    "ServiceWrite",
+    "Source",
+    "Team",
+    "TeamWrite",
+    "dependencies",
+    "fallback_team",
+    "members",
+    "operations",
+    "service",
+    "service_by_name",
+    "services",
+    "team",
+    "team_by_name",
+    "team_ids_of",
+    "teams",
+]
