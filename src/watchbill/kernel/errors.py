@@ -48,9 +48,7 @@ class WatchbillError(Exception):
         problems: Sequence[Problem] = (),
     ) -> None:
         super().__init__(message)
-        self.problem = Problem(
-            code=code or self.code, message=message, place=place, field=field, hint=hint
-        )
+        self.problem = Problem(code=code or self.code, message=message, place=place, field=field, hint=hint)
         self.problems: tuple[Problem, ...] = tuple(problems) or (self.problem,)
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ def new_id() -> UUID:
     millisecond (method 1 of section 6.2), then 62 random bits. Ids made by one process sort
     in the order they were made, even when the clock steps back.
     """
-    global _last_ms, _sequence
+    global _last_ms, _sequence  # noqa: PLW0603  one counter per process, guarded by its lock
     random_bits = int.from_bytes(os.urandom(10), "big")
     with _lock:
         now_ms = time.time_ns() // 1_000_000

@@ -49,7 +49,7 @@ class Tx:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> sa.CursorResult[Any]:
         """Run one statement; with a sequence of mappings, once for each (``executemany``)."""
-        return self.connection.execute(statement, parameters)  # type: ignore[return-value]
+        return self.connection.execute(statement, parameters)
 
     def hint(self, channel: str, payload: str = "") -> None:
         """Ask for a ``NOTIFY`` at commit. The same hint twice is sent once. Losing one only costs a poll."""

@@ -74,8 +74,11 @@ def schedule(
 
 
 def schedule_many(tx: Tx, *, kind: str, rows: Iterable[tuple[str, datetime, dict[str, Any]]]) -> None:
-    """`schedule` for many subjects of one kind in one statement; subjects are sorted so that two callers cannot deadlock."""
-    values = [
+    """`schedule` for many subjects of one kind, in one statement.
+
+    Subjects are sorted, so that two callers cannot deadlock.
+    """
+    values: list[dict[str, Any]] = [
         {"kind": kind, "subject": subject, "payload": payload, "due_at": due_at, "created_at": tx.now}
         for subject, due_at, payload in sorted(rows, key=lambda row: row[0])
     ]
@@ -101,9 +104,7 @@ def schedule_many(tx: Tx, *, kind: str, rows: Iterable[tuple[str, datetime, dict
 
 def cancel(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
     """Remove the row; True when there was one."""
-    result = tx.execute(
-        sa.delete(due_row).where(due_row.c.kind == kind, due_row.c.subject == str(subject))
-    )
+    result = tx.execute(sa.delete(due_row).where(due_row.c.kind == kind, due_row.c.subject == str(subject)))
     return result.rowcount == 1
 
 
@@ -220,7 +221,9 @@ def _work_one(db: Database, by_kind: Mapping[str, InsideDuty]) -> bool:
         except Unavailable:
             raise
         except Exception as error:
-            log.exception("due row failed; it is tried again", kind=row.kind, subject=row.subject, attempts=row.attempts)
+            log.exception(
+                "due row failed; it is tried again", kind=row.kind, subject=row.subject, attempts=row.attempts
+            )
             _put_back(tx, row, error)
         return True
 

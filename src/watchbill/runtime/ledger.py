@@ -120,9 +120,7 @@ def entries(
     if incident_id is not None:
         query = query.where(ledger_entry.c.incident_id == incident_id)
     if subject is not None:
-        query = query.where(
-            ledger_entry.c.subject_kind == subject[0], ledger_entry.c.subject_id == str(subject[1])
-        )
+        query = query.where(ledger_entry.c.subject_kind == subject[0], ledger_entry.c.subject_id == str(subject[1]))
     rows = tx.execute(query.order_by(ledger_entry.c.id).limit(limit))
     return [
         Entry(
@@ -155,12 +153,28 @@ def ensure_partitions(tx: Tx, *, months_ahead: int = 3) -> list[str]:
         name = f"ledger_entry_{first:%Y_%m}"
         exists = tx.execute(sa.text("SELECT to_regclass(:name)"), {"name": name}).scalar()
         if exists is None:
-            tx.execute(
-                sa.text(
-                    f"CREATE TABLE {name} PARTITION OF ledger_entry"
-                    f" FOR VALUES FROM ('{first.isoformat()}') TO ('{following.isoformat()}')"
-                )
-            )
+            _make_partition(tx, name, first, following)
             made.append(name)
         first = following
     return made
+
+
+def _make_partition(tx: Tx, name: str, first: datetime, following: datetime) -> None:
+    """Entries of that month that already lie in the default partition move over; PostgreSQL would refuse otherwise."""
+    bounds = {"first": first, "following": following}
+    month = "at >= :first AND at < :following"
+    columns = ", ".join(column.name for column in ledger_entry.columns)
+    tx.execute(sa.text(f"CREATE TABLE {name} (LIKE ledger_entry INCLUDING DEFAULTS)"))
+    tx.execute(
+        sa.text(
+            f"WITH moved AS (DELETE FROM ledger_entry_default WHERE {month} RETURNING {columns})"
+            f" INSERT INTO {name} ({columns}) SELECT {columns} FROM moved"
+        ),
+        bounds,
+    )
+    tx.execute(
+        sa.text(
+            f"ALTER TABLE ledger_entry ATTACH PARTITION {name}"
+            f" FOR VALUES FROM ('{first.isoformat()}') TO ('{following.isoformat()}')"
+        )
+    )

@@ -80,9 +80,7 @@ def place(home: Path) -> Placement:
         binaries = packaged
         if run_as is not None and not _reachable(packaged / "bin" / "postgres", run_as):
             binaries = _copy_binaries(packaged, base)
-        return Placement(
-            base=base, data=data, sockets=_socket_folder(base, run_as), binaries=binaries, run_as=run_as
-        )
+        return Placement(base=base, data=data, sockets=_socket_folder(base, run_as), binaries=binaries, run_as=run_as)
     except OSError as error:
         raise unwritable(home, error) from error
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -168,7 +169,9 @@ class EmbeddedPostgres:
         with (scratch / "postgresql.conf").open("a") as file:
             file.write("\n# Watchbill rewrites watchbill.conf at each start; local.conf is yours.\n")
             file.write("include_if_exists = 'watchbill.conf'\ninclude_if_exists = 'local.conf'\n")
-        (scratch / "pg_hba.conf").write_text("# The private socket and the generated password only.\nlocal all all scram-sha-256\n")
+        (scratch / "pg_hba.conf").write_text(
+            "# The private socket and the generated password only.\nlocal all all scram-sha-256\n"
+        )
         keep = place_.base / "password"
         keep.unlink(missing_ok=True)
         descriptor = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -247,10 +250,10 @@ class EmbeddedPostgres:
             with psycopg.connect(self.url_for("postgres"), autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
-    def _as_server(self) -> dict[str, object]:
+    def _as_server(self) -> dict[str, Any]:
         """Arguments of ``subprocess`` that make a child the server's user, with nothing of our environment."""
         run_as = self.placement.run_as
-        arguments: dict[str, object] = {
+        arguments: dict[str, Any] = {
             "cwd": "/",
             "umask": 0o077,
             "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
