@@ -30,7 +30,7 @@ from watchbill.features.alerts.model import (
     Severity,
     Urgency,
 )
-from watchbill.features.alerts.store import lock_alert
+from watchbill.features.alerts.store import BusyError, lock_alert
 
 __all__ = [
     "EXPIRE",
@@ -41,6 +41,7 @@ __all__ = [
     "Accepted",
     "Alert",
     "AlertState",
+    "BusyError",
     "Event",
     "Integration",
     "Link",

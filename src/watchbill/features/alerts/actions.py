@@ -74,9 +74,7 @@ class _Batch:
 
     def add(self, event: Event) -> None:
         known = self.alerts.get(event.identity)
-        decision = logic.decide(
-            known.state if known else None, known.source_at if known else None, event, self.tx.now
-        )
+        decision = logic.decide(known.state if known else None, known.source_at if known else None, event, self.tx.now)
         alert_id = known.id if known else None
         if decision.outcome == "opened":
             opened = _new_alert(self.tx, self.integration_id, event)
@@ -103,9 +101,7 @@ class _Batch:
             else:
                 self.resolved[known.id] = known
         self.accepted.append(
-            Accepted(
-                identity=event.identity, outcome=decision.outcome, alert_id=alert_id, reason=decision.reason
-            )
+            Accepted(identity=event.identity, outcome=decision.outcome, alert_id=alert_id, reason=decision.reason)
         )
 
     def write(self) -> None:
@@ -391,9 +387,7 @@ def builtin_integration(tx: Tx, *, name: str) -> Integration:
     if row is not None:
         return store.to_integration(row)
     made = Integration(id=new_id(), name=name, format="builtin", service_id=None, created_at=tx.now)
-    tx.execute(
-        insert(store.integration).values(**msgspec.structs.asdict(made)).on_conflict_do_nothing()
-    )
+    tx.execute(insert(store.integration).values(**msgspec.structs.asdict(made)).on_conflict_do_nothing())
     row = tx.execute(sa.select(store.integration).where(store.integration.c.name == name)).one()
     return store.to_integration(row)
 
@@ -425,9 +419,7 @@ def integration_by_key(tx: Tx, *, key: str) -> Integration:
 def integrations(tx: Tx) -> list[Integration]:
     """All sources that are not revoked, by name."""
     rows = tx.execute(
-        sa.select(store.integration)
-        .where(store.integration.c.revoked_at.is_(None))
-        .order_by(store.integration.c.name)
+        sa.select(store.integration).where(store.integration.c.revoked_at.is_(None)).order_by(store.integration.c.name)
     )
     return [store.to_integration(row) for row in rows]
 
@@ -441,14 +433,14 @@ def revoke_integration(tx: Tx, *, name: str, actor: Actor) -> None:
     row = tx.execute(
         sa.update(store.integration)
         .where(store.integration.c.name == name, store.integration.c.revoked_at.is_(None))
-        .values(revoked_at=tx.now, key_hash=None, name=store.integration.c.name + " (revoked " + str(new_id())[:13] + ")")
+        .values(
+            revoked_at=tx.now, key_hash=None, name=store.integration.c.name + " (revoked " + str(new_id())[:13] + ")"
+        )
         .returning(store.integration.c.id)
     ).one_or_none()
     if row is None:
         raise NotFound(f"there is no integration named '{name}'", hint="see `watchbill integration list`")
-    ledger.append(
-        tx, name="integration.revoked", actor=actor, subject=("integration", row.id), data={"name": name}
-    )
+    ledger.append(tx, name="integration.revoked", actor=actor, subject=("integration", row.id), data={"name": name})
 
 
 def open_alerts(

@@ -51,9 +51,7 @@ def after_hold(held_at: datetime, last_event_at: datetime) -> AlertState:
     return "firing" if last_event_at > held_at else "resolved"
 
 
-def stale_due(
-    expires_at: datetime, last_event_at: datetime, intake_resumed_at: datetime | None
-) -> datetime:
+def stale_due(expires_at: datetime, last_event_at: datetime, intake_resumed_at: datetime | None) -> datetime:
     """When silence becomes staleness.
 
     Our own downtime does not count: after intake came back at ``intake_resumed_at`` the source has

@@ -98,10 +98,25 @@ def to_integration(row: Any) -> Integration:
     return msgspec.convert(row, Integration, from_attributes=True)
 
 
+class BusyError(Exception):
+    """Another transaction holds the row; a duty puts its work back for a moment instead of waiting."""
+
+
 def lock_alert(tx: Tx, *, alert_id: UUID) -> Alert | None:
-    """Read an alert and hold its row until the transaction ends."""
-    row = tx.execute(sa.select(alert).where(alert.c.id == alert_id).with_for_update()).one_or_none()
-    return to_alert(row) if row else None
+    """Read an alert and hold its row until the transaction ends.
+
+    A duty already holds its due row, and whoever holds the alert may want that very row: waiting
+    here could be a deadlock, so this never waits.
+
+    Raises:
+        BusyError: another transaction holds it.
+    """
+    row = tx.execute(sa.select(alert).where(alert.c.id == alert_id).with_for_update(skip_locked=True)).one_or_none()
+    if row is not None:
+        return to_alert(row)
+    if tx.execute(sa.select(alert.c.id).where(alert.c.id == alert_id)).one_or_none() is not None:
+        raise BusyError
+    return None
 
 
 def lock_open(tx: Tx, *, integration_id: UUID, identities: Sequence[str]) -> dict[str, Alert]:

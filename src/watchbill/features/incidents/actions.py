@@ -88,9 +88,7 @@ def raise_severity(tx: Tx, *, incident: Incident, severity: IncidentSeverity, wh
     if not logic.is_worse(severity, incident.severity):
         return incident
     raised = change(tx, incident, severity=severity)
-    explain(
-        tx, raised, "incident.severity_raised", why=why, data={"from": incident.severity, "to": severity}
-    )
+    explain(tx, raised, "incident.severity_raised", why=why, data={"from": incident.severity, "to": severity})
     return raised
 
 
@@ -115,9 +113,7 @@ def stop_settling(tx: Tx, *, incident: Incident) -> Incident:
     return change(tx, incident, settle_at=None)
 
 
-def close_incident(
-    tx: Tx, *, incident: Incident, actor: Actor, resolution: str
-) -> Incident:
+def close_incident(tx: Tx, *, incident: Incident, actor: Actor, resolution: str) -> Incident:
     """Mark it resolved. Ending its pages is the caller's part (`paging.resolve_incident`)."""
     if incident.state == "resolved":
         return incident
@@ -189,6 +185,12 @@ def incident_by_number(tx: Tx, *, number: int) -> Incident:
     if row is None:
         raise NotFound(f"there is no incident {number}", hint="see `watchbill incident list`")
     return store.to_incident(row)
+
+
+def incident_by_id(tx: Tx, *, incident_id: UUID) -> Incident | None:
+    """The incident, without locking it."""
+    row = tx.execute(sa.select(store.incident).where(store.incident.c.id == incident_id)).one_or_none()
+    return store.to_incident(row) if row else None
 
 
 def incident_list(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -41,13 +41,16 @@ class Join(msgspec.Struct, frozen=True):
 def choose_incident(
     candidates: Sequence[Incident],
     *,
+    services: Mapping[UUID, Collection[UUID]],
     service_id: UUID | None,
     environment: str,
     previous_incident_id: UUID | None,
-    neighbours: Collection[UUID],
+    neighbours: frozenset[UUID],
     now: datetime,
 ) -> Join | None:
     """Which of the open or just-resolved incidents an alert belongs to; None opens a new one.
+
+    ``services`` maps an incident to the services in it.
 
     In this order: the open incident its identity was in before; an open one of the same service;
     an open one, begun lately, of a service that depends on this one or that it depends on; the just
@@ -61,10 +64,11 @@ def choose_incident(
             return Join(incident, "the same alert fired again")
     if service_id is not None:
         for incident in still_open:
-            if incident.service_id == service_id:
+            if service_id in services.get(incident.id, ()):
                 return Join(incident, "the same service")
         for incident in still_open:
-            if incident.service_id in neighbours and now - incident.opened_at <= RELATED_WITHIN:
+            near = not neighbours.isdisjoint(services.get(incident.id, ()))
+            if near and now - incident.opened_at <= RELATED_WITHIN:
                 return Join(incident, "a service it depends on, or that depends on it, is in this incident")
     for incident in same:
         recently = incident.resolved_at is not None and now - incident.resolved_at <= REOPEN_WITHIN

@@ -1,0 +1,55 @@
+"""Paging: one team's escalation run in one incident, until somebody answers."""
+
+from watchbill.features.paging.actions import (
+    acknowledge_incident,
+    acknowledge_page,
+    add_note,
+    declare,
+    page_team_for_test,
+    person_caller,
+    reopen_incident,
+    resolve_incident,
+)
+from watchbill.features.paging.duties import page_duties, routing_duties
+from watchbill.features.paging.logic import policy_of
+from watchbill.features.paging.model import (
+    EscalationPolicy,
+    IncidentDetail,
+    Message,
+    Notification,
+    Page,
+    PageDetail,
+    SendOutcome,
+    Step,
+)
+from watchbill.features.paging.notify import Links, Send, SendNotification
+from watchbill.features.paging.views import IncidentLine, incident_detail, incident_list, page_with_incident
+
+__all__ = [
+    "EscalationPolicy",
+    "IncidentDetail",
+    "IncidentLine",
+    "Links",
+    "Message",
+    "Notification",
+    "Page",
+    "PageDetail",
+    "Send",
+    "SendNotification",
+    "SendOutcome",
+    "Step",
+    "acknowledge_incident",
+    "acknowledge_page",
+    "add_note",
+    "declare",
+    "incident_detail",
+    "incident_list",
+    "page_duties",
+    "page_team_for_test",
+    "page_with_incident",
+    "person_caller",
+    "policy_of",
+    "reopen_incident",
+    "resolve_incident",
+    "routing_duties",
+]

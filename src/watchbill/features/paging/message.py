@@ -1,0 +1,71 @@
+"""What a page says: short enough for a phone at night, with the three things to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from watchbill.features.alerts import Alert
+from watchbill.features.incidents import Incident
+from watchbill.features.paging.model import Message, Notification, Page
+from watchbill.kernel.clock import format_instant
+
+
+def compose(
+    *,
+    notification: Notification,
+    page: Page,
+    incident: Incident,
+    alerts: Sequence[Alert],
+    team_name: str,
+    person_name: str,
+    acknowledge_url: str,
+    incident_url: str,
+) -> Message:
+    """The message of one notification. Every try of it carries the same idempotency key."""
+    firing = [alert for alert in alerts if alert.state in ("firing", "stale")]
+    leading = firing or list(alerts)
+    again = f" (asked again: {page.reason})" if page.epoch > 1 else ""
+    lines = [
+        f"{incident.title}{again}",
+        "",
+        f"Incident {incident.number} · {incident.severity} · {incident.phase} · team {team_name}",
+        f"Open since {format_instant(incident.opened_at.replace(microsecond=0))}",
+    ]
+    if page.reason and page.epoch == 1:
+        lines.append(f"Why you: {page.reason}, step {notification.step + 1}")
+    for alert in leading[:5]:
+        lines += ["", f"• {alert.title}"]
+        if alert.description:
+            lines.append(f"  {alert.description}")
+        lines += [f"  {link.title}: {link.url}" for link in alert.links[:4]]
+    if len(leading) > 5:
+        lines += ["", f"… and {len(leading) - 5} more alerts"]
+    lines += ["", f"Acknowledge: {acknowledge_url}", f"Incident:    {incident_url}"]
+    return Message(
+        channel=notification.channel,
+        address=notification.address,
+        subject=f"[{incident.severity}] {incident.title} · incident {incident.number}",
+        text="\n".join(lines) + "\n",
+        acknowledge_url=acknowledge_url,
+        incident_url=incident_url,
+        idempotency_key=f"{notification.id}",
+        payload={
+            "type": "page",
+            "notification_id": str(notification.id),
+            "page_id": str(page.id),
+            "epoch": page.epoch,
+            "step": notification.step,
+            "team": team_name,
+            "person": person_name,
+            "incident": {
+                "number": incident.number,
+                "title": incident.title,
+                "severity": incident.severity,
+                "phase": incident.phase,
+                "opened_at": format_instant(incident.opened_at),
+                "url": incident_url,
+            },
+            "alerts": [{"title": alert.title, "labels": alert.labels} for alert in leading[:20]],
+            "acknowledge_url": acknowledge_url,
+        },
+    )
