@@ -68,9 +68,7 @@ def ensure_people(tx: Tx, *, logins: Iterable[str], actor: Actor = MANIFEST) -> 
 
 def _ids_of(tx: Tx, logins: list[str]) -> dict[str, UUID]:
     rows = tx.execute(
-        sa.select(person.c.login, person.c.id).where(
-            person.c.login == sa.any_(sa.literal(logins, sa.ARRAY(sa.Text)))
-        )
+        sa.select(person.c.login, person.c.id).where(person.c.login == sa.any_(sa.literal(logins, sa.ARRAY(sa.Text))))
     )
     return {row.login: row.id for row in rows}
 
@@ -103,17 +101,13 @@ def person_by_id(tx: Tx, *, person_id: UUID) -> Person:
 
 def people(tx: Tx, *, ids: Iterable[UUID]) -> dict[UUID, Person]:
     """The people with these ids; unknown ids are left out, erased people are there under a blank name."""
-    rows = tx.execute(
-        sa.select(*PERSON).where(person.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))))
-    )
+    rows = tx.execute(sa.select(*PERSON).where(person.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid)))))
     return {row.id: msgspec.convert(row, Person, from_attributes=True) for row in rows}
 
 
 def administrators(tx: Tx) -> list[Person]:
     """Active people with the role admin: the last who are paged when no fallback team can be reached."""
-    rows = tx.execute(
-        sa.select(*PERSON).where(person.c.role == "admin", person.c.active).order_by(person.c.login)
-    )
+    rows = tx.execute(sa.select(*PERSON).where(person.c.role == "admin", person.c.active).order_by(person.c.login))
     return [msgspec.convert(row, Person, from_attributes=True) for row in rows]
 
 
