@@ -1,0 +1,160 @@
+"""Words of SLOs: an objective on an operation, its burn windows, its state and its budget."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+State = Literal["ok", "firing", "recovering", "unmeasured"]
+Tier = Literal["page", "ticket"]
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised about an operation. ``target`` is a percent; ``threshold`` makes it a latency objective."""
+
+    name: str
+    target: Decimal
+    window: timedelta
+    threshold: timedelta | None = None
+
+
+class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An objective in its place: the operation (and its service) it is promised for."""
+
+    operation_id: UUID
+    service_id: UUID
+    name: str
+    target: Decimal
+    window: timedelta
+    threshold: timedelta | None = None
+    environment: str = "production"
+
+
+class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many SLOs an apply added (or brought back), changed and retired."""
+
+    added: int = 0
+    changed: int = 0
+    retired: int = 0
+
+
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
+    """One SLO. Its id is permanent: through changes of target, retirement and return."""
+
+    id: UUID
+    operation_id: UUID
+    service_id: UUID
+    name: str
+    target: Decimal
+    window_seconds: int
+    threshold_ms: int | None
+    environment: str
+    created_at: datetime
+    changed_at: datetime
+    removed_at: datetime | None
+
+    @property
+    def budget_share(self) -> Fraction:
+        """The share of events that may fail, exact: 99.9 % gives 1/1000."""
+        return 1 - Fraction(self.target) / 100
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """What an SLO promised since ``at``: changing a target does not rewrite the past."""
+
+    slo_id: UUID
+    at: datetime
+    target: Decimal
+    window_seconds: int
+    threshold_ms: int | None
+    actor_kind: str
+    actor_id: str
+
+
+class BurnWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair of windows, in slices. Over when bad/total exceeds ``factor`` × the budget share."""
+
+    tier: Tier
+    short_slices: int
+    long_slices: int
+    factor: Fraction
+
+
+class DroppedWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair that could never fire, or would nag; and why, in words."""
+
+    tier: Tier
+    long_seconds: int
+    factor: Fraction
+    reason: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The burn windows that work for an SLO, and those that were dropped with their reasons."""
+
+    windows: tuple[BurnWindow, ...]
+    dropped: tuple[DroppedWindow, ...]
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """An error budget, exact. ``spent`` and ``remaining`` are shares of the whole (1 is all of it).
+
+    ``remaining`` is negative when more was spent than there was. With no events at all nothing is spent.
+    """
+
+    bad: int
+    total: int
+    allowed: Fraction
+    spent: Fraction
+    remaining: Fraction
+
+
+class WindowReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pair of windows saw at the last evaluation. Burns are multiples of the sustainable rate."""
+
+    tier: Tier
+    short_seconds: int
+    long_seconds: int
+    factor: float
+    short_burn: float | None
+    long_burn: float | None
+    over_short: bool
+    over_long: bool
+
+
+class StateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The state as written for everybody to see.
+
+    ``budget_remaining`` is a share of the whole budget (1 = untouched, negative = overspent), None
+    while unknown. ``burn`` is the burn rate over the shortest long window.
+    """
+
+    slo_id: UUID
+    state: State
+    tier: Tier | None
+    cause: Literal["burn", "traffic"] | None
+    reason: str
+    since_at: datetime
+    evaluated_at: datetime
+    budget_remaining: Decimal | None
+    bad: int
+    total: int
+    burn: float | None
+    exhausted_at: datetime | None
+    windows: list[WindowReading]
+    memory: dict[str, Any]
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of a chart: the bucket's start, its burn rate and the budget remaining at its end."""
+
+    at: datetime
+    burn: float | None
+    budget_remaining: float | None
+    bad: int
+    total: int

@@ -1,0 +1,255 @@
+"""Tables of SLOs and the SQL over them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+
+from watchbill.features.slo.model import Revision, Slo, StateRow
+from watchbill.runtime.db import Instant, Tx, metadata
+
+slo = sa.Table(
+    "slo",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("operation_id", sa.Uuid, sa.ForeignKey("operation.id"), nullable=False),
+    sa.Column("service_id", sa.Uuid, sa.ForeignKey("service.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("target", sa.Numeric, nullable=False),
+    sa.Column("window_seconds", sa.Integer, nullable=False),
+    sa.Column("threshold_ms", sa.Integer),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("removed_at", Instant),
+    sa.UniqueConstraint("operation_id", "name"),
+    sa.CheckConstraint("target > 0 AND target < 100", name="target"),
+    sa.CheckConstraint("window_seconds > 0", name="window"),
+    sa.Index("ix_slo_service_id", "service_id", postgresql_where=sa.text("removed_at IS NULL")),
+)
+
+slo_revision = sa.Table(
+    "slo_revision",
+    metadata,
+    sa.Column("slo_id", sa.Uuid, sa.ForeignKey("slo.id"), primary_key=True),
+    sa.Column("at", Instant, primary_key=True),
+    sa.Column("target", sa.Numeric, nullable=False),
+    sa.Column("window_seconds", sa.Integer, nullable=False),
+    sa.Column("threshold_ms", sa.Integer),
+    sa.Column("actor_kind", sa.Text, nullable=False),
+    sa.Column("actor_id", sa.Text, nullable=False),
+)
+
+slo_state = sa.Table(
+    "slo_state",
+    metadata,
+    sa.Column("slo_id", sa.Uuid, sa.ForeignKey("slo.id"), primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("tier", sa.Text),
+    sa.Column("cause", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since_at", Instant, nullable=False),
+    sa.Column("evaluated_at", Instant, nullable=False),
+    sa.Column("budget_remaining", sa.Numeric),
+    sa.Column("bad", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("total", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("burn", sa.Float),
+    sa.Column("exhausted_at", Instant),
+    sa.Column("windows", JSONB, nullable=False),
+    sa.Column("memory", JSONB, nullable=False),
+    sa.CheckConstraint("state IN ('ok', 'firing', 'recovering', 'unmeasured')", name="state"),
+    sa.CheckConstraint("tier IN ('page', 'ticket')", name="tier"),
+    sa.CheckConstraint("cause IN ('burn', 'traffic')", name="cause"),
+    sa.CheckConstraint("(state = 'firing') = (tier IS NOT NULL)", name="firing_has_a_tier"),
+    sa.Index("ix_slo_state_firing", "state", postgresql_where=sa.text("state = 'firing'")),
+)
+
+slo_series = sa.Table(
+    "slo_series",
+    metadata,
+    sa.Column("slo_id", sa.Uuid, sa.ForeignKey("slo.id"), primary_key=True),
+    sa.Column("hour_at", Instant, primary_key=True),
+    sa.Column("bucket_seconds", sa.Integer, nullable=False),
+    sa.Column("bad", ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("total", ARRAY(sa.BigInteger), nullable=False),
+    sa.Index("ix_slo_series_hour_at", "hour_at"),
+)
+"""One hour of one SLO, in equal buckets: what the charts are drawn from, also while the observer is away."""
+
+slo_evaluator = sa.Table(
+    "slo_evaluator",
+    metadata,
+    sa.Column("one", sa.Boolean, sa.CheckConstraint("one", name="one"), primary_key=True),
+    sa.Column("holder", sa.Uuid, nullable=False),
+    sa.Column("lease_until", Instant, nullable=False),
+    sa.Column("evaluated_at", Instant),
+    sa.Column("slice_seconds", sa.Integer),
+)
+"""The lease that makes exactly one observer evaluate, and when it last did."""
+
+_BATCH = 2000
+
+
+def to_slo(row: Any) -> Slo:
+    return msgspec.convert(row, Slo, from_attributes=True)
+
+
+def to_state(row: Any) -> StateRow:
+    return msgspec.convert(row, StateRow, from_attributes=True)
+
+
+def slos_of_services(tx: Tx, *, service_ids: Collection[UUID], removed: bool = False) -> list[Slo]:
+    """SLOs of these services; with ``removed`` the retired ones too."""
+    found: list[Slo] = []
+    ids = sorted(service_ids)
+    for start in range(0, len(ids), _BATCH):
+        query = sa.select(slo).where(slo.c.service_id == sa.any_(sa.cast(ids[start : start + _BATCH], ARRAY(sa.Uuid))))
+        if not removed:
+            query = query.where(slo.c.removed_at.is_(None))
+        found.extend(to_slo(row) for row in tx.execute(query.order_by(slo.c.id)))
+    return found
+
+
+def live_slos(tx: Tx) -> list[Slo]:
+    """Every SLO that is not retired, by id."""
+    return [to_slo(row) for row in tx.execute(sa.select(slo).where(slo.c.removed_at.is_(None)).order_by(slo.c.id))]
+
+
+def definitions_mark(tx: Tx) -> tuple[int, datetime | None]:
+    """Changes whenever an SLO is added, changed or retired: (how many live, the last change)."""
+    live = sa.func.count().filter(slo.c.removed_at.is_(None))
+    row = tx.execute(
+        sa.select(live.label("live"), sa.func.max(slo.c.changed_at).label("changed_at")).select_from(slo)
+    ).one()
+    return row.live, row.changed_at
+
+
+def upsert_slos(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write SLOs as they shall be; a retired one comes back under its id."""
+    for start in range(0, len(rows), _BATCH):
+        statement = insert(slo).values([dict(row) for row in rows[start : start + _BATCH]])
+        kept = {"id", "operation_id", "name", "created_at"}
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["operation_id", "name"],
+                set_={column.name: statement.excluded[column.name] for column in slo.c if column.name not in kept},
+            )
+        )
+
+
+def insert_revisions(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write down what SLOs promise from now on; twice in one instant, the later one stands."""
+    for start in range(0, len(rows), _BATCH):
+        statement = insert(slo_revision).values([dict(row) for row in rows[start : start + _BATCH]])
+        kept = {"slo_id", "at"}
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["slo_id", "at"],
+                set_={c.name: statement.excluded[c.name] for c in slo_revision.c if c.name not in kept},
+            )
+        )
+
+
+def retire_slos(tx: Tx, *, slo_ids: Sequence[UUID]) -> None:
+    """Mark as removed and forget the state; definition, revisions and series stay."""
+    for start in range(0, len(slo_ids), _BATCH):
+        ids = sa.cast(list(slo_ids[start : start + _BATCH]), ARRAY(sa.Uuid))
+        tx.execute(sa.update(slo).where(slo.c.id == sa.any_(ids)).values(removed_at=tx.now, changed_at=tx.now))
+        tx.execute(sa.delete(slo_state).where(slo_state.c.slo_id == sa.any_(ids)))
+
+
+def revisions(tx: Tx, *, slo_id: UUID) -> list[Revision]:
+    """What the SLO promised, oldest first."""
+    rows = tx.execute(sa.select(slo_revision).where(slo_revision.c.slo_id == slo_id).order_by(slo_revision.c.at))
+    return [msgspec.convert(row, Revision, from_attributes=True) for row in rows]
+
+
+def states_of(tx: Tx, *, slo_ids: Collection[UUID] | None = None) -> dict[UUID, StateRow]:
+    """The written states, all or those of some SLOs."""
+    query = sa.select(slo_state)
+    if slo_ids is not None:
+        query = query.where(slo_state.c.slo_id == sa.any_(sa.cast(sorted(slo_ids), ARRAY(sa.Uuid))))
+    return {row.slo_id: to_state(row) for row in tx.execute(query)}
+
+
+def write_states(tx: Tx, *, states: Sequence[StateRow]) -> None:
+    """Insert or overwrite the states, sorted so that two writers cannot deadlock."""
+    ordered = sorted(states, key=lambda state: state.slo_id)
+    for start in range(0, len(ordered), 500):
+        values = [
+            {**msgspec.structs.asdict(state), "windows": msgspec.to_builtins(state.windows)}
+            for state in ordered[start : start + 500]
+        ]
+        statement = insert(slo_state).values(values)
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["slo_id"],
+                set_={c.name: statement.excluded[c.name] for c in slo_state.c if c.name != "slo_id"},
+            )
+        )
+
+
+def write_series(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Overwrite hours of the series."""
+    for start in range(0, len(rows), 500):
+        statement = insert(slo_series).values([dict(row) for row in rows[start : start + 500]])
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["slo_id", "hour_at"],
+                set_={c.name: statement.excluded[c.name] for c in slo_series.c if c.name not in ("slo_id", "hour_at")},
+            )
+        )
+
+
+SeriesHour = tuple[datetime, int, list[int], list[int]]
+
+
+def read_series(tx: Tx, *, slo_id: UUID, start: datetime, end: datetime) -> list[SeriesHour]:
+    """(hour, bucket seconds, bad per bucket, total per bucket), oldest first."""
+    rows = tx.execute(
+        sa.select(slo_series.c.hour_at, slo_series.c.bucket_seconds, slo_series.c.bad, slo_series.c.total)
+        .where(slo_series.c.slo_id == slo_id, slo_series.c.hour_at >= start, slo_series.c.hour_at < end)
+        .order_by(slo_series.c.hour_at)
+    )
+    return [(row.hour_at, row.bucket_seconds, row.bad, row.total) for row in rows]
+
+
+def delete_series_before(tx: Tx, *, before: datetime) -> int:
+    """Forget hours that no window reaches any more."""
+    return tx.execute(sa.delete(slo_series).where(slo_series.c.hour_at < before)).rowcount
+
+
+def take_lease(tx: Tx, *, holder: UUID, until: datetime) -> bool:
+    """Take or renew the evaluator's lease; False while another observer holds it."""
+    statement = insert(slo_evaluator).values(one=True, holder=holder, lease_until=until)
+    taken = tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["one"],
+            set_={"holder": holder, "lease_until": until},
+            where=sa.or_(slo_evaluator.c.holder == holder, slo_evaluator.c.lease_until <= tx.now),
+        ).returning(slo_evaluator.c.holder)
+    ).scalar()
+    return taken is not None
+
+
+def note_evaluation(tx: Tx, *, holder: UUID, slice_seconds: int) -> None:
+    """Say that the SLOs were evaluated just now."""
+    tx.execute(
+        sa.update(slo_evaluator)
+        .where(slo_evaluator.c.holder == holder)
+        .values(evaluated_at=tx.now, slice_seconds=slice_seconds)
+    )
+
+
+def last_evaluation(tx: Tx) -> tuple[datetime, int] | None:
+    """When the SLOs were last evaluated and the slice length then; None before the first time."""
+    row = tx.execute(sa.select(slo_evaluator.c.evaluated_at, slo_evaluator.c.slice_seconds)).one_or_none()
+    if row is None or row.evaluated_at is None:
+        return None
+    return row.evaluated_at, row.slice_seconds or 60
