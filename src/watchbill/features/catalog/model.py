@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -81,7 +81,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
+class Dependencies(NamedTuple):
     """What a service calls, and what calls it."""
 
     depends_on: frozenset[UUID]
@@ -89,7 +89,7 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One field of a manifest that differs; ``before`` or ``after`` is None where there was or will be nothing."""
+    """One field that differs; ``before`` or ``after`` is None where there was or will be nothing."""
 
     field: str
     before: Any = None
@@ -140,7 +140,7 @@ class ServiceWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the catalog holds under a name: enough to plan an apply. ``removed`` ones come back under their id."""
+    """What the catalog holds under a name. A removed one comes back under its old id."""
 
     kind: Kind
     id: UUID

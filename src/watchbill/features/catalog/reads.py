@@ -107,8 +107,10 @@ def members(tx: Tx, *, team_ids: Collection[UUID]) -> dict[UUID, list[Member]]:
 
 def team_ids_of(tx: Tx, *, person_id: UUID, shadows: bool = True) -> frozenset[UUID]:
     """The live teams this person is in; without ``shadows`` only those whose pages the person answers."""
-    query = sa.select(team_member.c.team_id).join(team).where(
-        team_member.c.person_id == person_id, team.c.removed_at.is_(None)
+    query = (
+        sa.select(team_member.c.team_id)
+        .join(team)
+        .where(team_member.c.person_id == person_id, team.c.removed_at.is_(None))
     )
     if not shadows:
         query = query.where(team_member.c.role != "shadow")
@@ -126,7 +128,9 @@ def dependencies(tx: Tx, *, service_id: UUID) -> Dependencies:
     edge = service_dependency.c
     rows = tx.execute(
         sa.select(edge.service_id, edge.depends_on_id)
-        .join(service, service.c.id == sa.case((edge.service_id == service_id, edge.depends_on_id), else_=edge.service_id))
+        .join(
+            service, service.c.id == sa.case((edge.service_id == service_id, edge.depends_on_id), else_=edge.service_id)
+        )
         .where((edge.service_id == service_id) | (edge.depends_on_id == service_id), service.c.removed_at.is_(None))
     ).all()
     return Dependencies(

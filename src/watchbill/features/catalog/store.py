@@ -126,7 +126,7 @@ def insert_many(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> N
 
 
 def update_many(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Set the given columns of the rows with these ``id``s with few statements; every row has the same keys."""
+    """Set the given columns of the rows with these ids with few statements; every row has the same keys."""
     if not rows:
         return
     columns = ", ".join(f'"{name}" = given."{name}"' for name in rows[0] if name != "id")
