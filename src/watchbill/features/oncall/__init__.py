@@ -1,0 +1,53 @@
+"""Who is on call for a team: rotations, overrides, shifts, the record of the past, and coverage gaps."""
+
+from watchbill.features.oncall.actions import (
+    add_override,
+    cancel_override,
+    override_by_id,
+    remove_rotations,
+    set_rotation,
+    set_rotations,
+)
+from watchbill.features.oncall.lookups import (
+    all_gaps,
+    gaps,
+    my_shifts,
+    next_on_call,
+    on_call_at,
+    overrides,
+    shifts,
+    who_is_on_call,
+)
+from watchbill.features.oncall.model import Override, RotationSpec, Shift, TeamRotation
+from watchbill.features.oncall.plans import Plan
+from watchbill.features.oncall.plans import load as load_plans
+from watchbill.features.oncall.recording import record_loop_work, record_shifts
+from watchbill.features.oncall.section import parse_rotation
+from watchbill.features.oncall.warnings import warnings
+
+__all__ = [
+    "Override",
+    "Plan",
+    "RotationSpec",
+    "Shift",
+    "TeamRotation",
+    "add_override",
+    "all_gaps",
+    "cancel_override",
+    "gaps",
+    "load_plans",
+    "my_shifts",
+    "next_on_call",
+    "on_call_at",
+    "override_by_id",
+    "overrides",
+    "parse_rotation",
+    "record_loop_work",
+    "record_shifts",
+    "remove_rotations",
+    "set_rotation",
+    "set_rotations",
+    "shifts",
+    "warnings",
+    "who_is_on_call",
+]

@@ -1,0 +1,195 @@
+"""Use-cases that change who will be on call. What was on call is recorded first, and never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from watchbill.features import identity
+from watchbill.features.oncall import logic, plans, store
+from watchbill.features.oncall.cadence import cadence
+from watchbill.features.oncall.model import Override, TeamRotation
+from watchbill.features.oncall.recording import close_record, record_plans
+from watchbill.kernel.errors import Conflict, Invalid, NotFound
+from watchbill.kernel.ids import new_id
+from watchbill.runtime import ledger
+from watchbill.runtime.db import Tx
+
+LONGEST_OVERRIDE = timedelta(days=366)
+
+
+def set_rotations(tx: Tx, *, rotations: Sequence[TeamRotation], actor: ledger.Actor) -> frozenset[UUID]:
+    """Give each team its rotation; returns the teams whose rotation changed. Hundreds at once are fast.
+
+    Whoever is on call stays on call where the new rotation still has them and does not set ``starts_at``.
+
+    Raises:
+        Invalid: a rotation that cannot be followed; nothing is changed.
+    """
+    wanted = {spec.team_id: spec for spec in sorted(rotations, key=lambda spec: spec.team_id)}
+    for spec in wanted.values():
+        cadence(spec.every, spec.handoff, spec.starts_at, spec.time_zone)
+    before = plans.load(tx, list(wanted), lock=True)
+    changed = [
+        spec for team_id, spec in wanted.items() if team_id not in before or before[team_id].stored.rotation != spec
+    ]
+    if not changed:
+        return frozenset()
+    record_plans(tx, {spec.team_id: before[spec.team_id] for spec in changed if spec.team_id in before})
+    store.put_rotations(tx, [(spec, _phase(spec, before.get(spec.team_id), tx.now)) for spec in changed])
+    after = plans.load(tx, [spec.team_id for spec in changed])
+    record_plans(tx, after)
+    for spec in changed:
+        ledger.append(
+            tx,
+            name="rotation.changed" if spec.team_id in before else "rotation.set",
+            actor=actor,
+            subject=("team", spec.team_id),
+            team_id=spec.team_id,
+            data={
+                "version": after[spec.team_id].stored.version,
+                "time_zone": spec.time_zone,
+                **store.rotation_document(spec),
+            },
+        )
+    return frozenset(spec.team_id for spec in changed)
+
+
+def set_rotation(tx: Tx, *, team_id: UUID, spec: TeamRotation, actor: ledger.Actor) -> bool:
+    """`set_rotations` for one team; True when it changed.
+
+    Raises:
+        Invalid: the rotation cannot be followed, or is another team's.
+    """
+    if spec.team_id != team_id:
+        raise Invalid("the rotation names another team", field="team_id")
+    return bool(set_rotations(tx, rotations=[spec], actor=actor))
+
+
+def _phase(spec: TeamRotation, before: plans.Plan | None, now: datetime) -> int:
+    if before is None:
+        return 0
+    turns = logic.calculator(before.stored.rotation, phase=before.stored.phase)
+    return logic.phase_that_keeps(
+        spec, current=turns.at(now).person_id, previous_order=before.stored.rotation.members, at=now
+    )
+
+
+def remove_rotations(tx: Tx, *, team_ids: Iterable[UUID], actor: ledger.Actor) -> frozenset[UUID]:
+    """End the rotations of teams that are gone; their record stays. Returns the teams that had one."""
+    before = plans.load(tx, list(team_ids), lock=True)
+    close_record(tx, before)
+    for team_id in before:
+        tx.execute(sa.delete(store.rotation).where(store.rotation.c.team_id == team_id))
+        ledger.append(tx, name="rotation.removed", actor=actor, subject=("team", team_id), team_id=team_id)
+    return frozenset(before)
+
+
+def add_override(
+    tx: Tx,
+    *,
+    team_id: UUID,
+    person_id: UUID,
+    start_at: datetime,
+    end_at: datetime,
+    actor: ledger.Actor,
+    reason: str = "",
+) -> Override:
+    """Put a person on call for the team, whoever's turn it is. A start in the past becomes now.
+
+    Raises:
+        Invalid: it ends before it starts or in the past, is longer than 366 days, or the person has left.
+        NotFound: no such person.
+        Conflict: the team has no rotation to override.
+    """
+    start_at = max(start_at, tx.now)
+    if end_at <= start_at:
+        hint = "who was on call is recorded and stays; choose an end after the start and after now"
+        raise Invalid("the override would end before it starts", field="to", hint=hint)
+    if end_at - start_at > LONGEST_OVERRIDE:
+        raise Invalid("the override is longer than 366 days", field="to", hint="change the rotation instead")
+    if len(reason) > 500:
+        raise Invalid("the reason is longer than 500 characters", field="reason", hint="say it shorter")
+    person = identity.people(tx, ids=[person_id]).get(person_id)
+    if person is None:
+        raise NotFound("there is no such person", field="person")
+    if not person.active:
+        raise Invalid(f"{person.login} is not active", field="person", hint="name somebody who can be paged")
+    before = plans.load(tx, [team_id], lock=True)
+    if not before:
+        hint = "apply a manifest of kind Team first"
+        raise Conflict("the team has no rotation to override", code="no_rotation", hint=hint)
+    record_plans(tx, before)
+    made = Override(
+        id=new_id(),
+        team_id=team_id,
+        person_id=person_id,
+        start_at=start_at,
+        end_at=end_at,
+        reason=reason,
+        created_by=f"{actor.kind}:{actor.id}",
+        created_at=tx.now,
+    )
+    tx.execute(
+        sa.insert(store.oncall_override).values(**{name: getattr(made, name) for name in made.__struct_fields__})
+    )
+    record_plans(tx, plans.load(tx, [team_id]))
+    _say(tx, "oncall.override_added", made, actor)
+    return made
+
+
+def cancel_override(tx: Tx, *, override_id: UUID, actor: ledger.Actor) -> Override:
+    """End an override now; the part of it that has been stays as it was. Cancelling twice changes nothing.
+
+    Raises:
+        NotFound: no such override.
+        Conflict: it is over.
+    """
+    found = store.override(tx, override_id)
+    if found is None:
+        raise NotFound("there is no such override", field="override")
+    before = plans.load(tx, [found.team_id], lock=True)
+    found = store.override(tx, override_id) or found  # as it stands now that the team's line is locked
+    if found.cancelled_at is not None:
+        return found
+    if found.end_at <= tx.now:
+        raise Conflict("the override is over", code="override_over", hint="who was on call is recorded and stays")
+    record_plans(tx, before)
+    tx.execute(
+        sa.update(store.oncall_override).where(store.oncall_override.c.id == override_id).values(cancelled_at=tx.now)
+    )
+    record_plans(tx, plans.load(tx, [found.team_id]))
+    _say(tx, "oncall.override_cancelled", found, actor)
+    return store.override(tx, override_id) or found
+
+
+def override_by_id(tx: Tx, *, override_id: UUID) -> Override:
+    """One override.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = store.override(tx, override_id)
+    if found is None:
+        raise NotFound("there is no such override", field="override")
+    return found
+
+
+def _say(tx: Tx, name: str, override: Override, actor: ledger.Actor) -> None:
+    ledger.append(
+        tx,
+        name=name,
+        actor=actor,
+        subject=("team", override.team_id),
+        team_id=override.team_id,
+        why=override.reason,
+        data={
+            "override_id": str(override.id),
+            "person_id": str(override.person_id),
+            "from": override.start_at.isoformat(),
+            "to": override.end_at.isoformat(),
+        },
+    )

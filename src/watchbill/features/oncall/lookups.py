@@ -1,0 +1,146 @@
+"""Questions: who is on call, who is next, when am I, and when is nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from watchbill.features.oncall import logic, plans, store
+from watchbill.features.oncall.model import Override, Shift, Span
+from watchbill.kernel.errors import Invalid
+from watchbill.runtime.db import Tx
+
+LONGEST_WINDOW = timedelta(days=400)
+
+
+def who_is_on_call(tx: Tx, *, team_id: UUID, at: datetime) -> Shift | None:
+    """Who is (or was, or will be) on call for the team at ``at``; None when nobody.
+
+    For the past it is the record's answer; for now and the future it is computed.
+    """
+    if at < tx.now:
+        found = store.recorded_at(tx, team_id=team_id, at=at)
+        if found is None:
+            return None
+        span, running = found
+        if at < span.end_at:
+            return logic.as_shift(span, team_id)
+        if not running:
+            return None
+    plan = plans.load(tx, [team_id], since=at).get(team_id)
+    return plan.shift_at(at) if plan else None
+
+
+def on_call_at(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) -> dict[UUID, Shift | None]:
+    """Who is on call at ``at`` (now or later) for each of these teams (None: all that have a rotation)."""
+    loaded = plans.load(tx, team_ids)
+    return {team_id: plan.shift_at(max(at, tx.now)) for team_id, plan in loaded.items()}
+
+
+def next_on_call(tx: Tx, *, team_id: UUID, at: datetime) -> Shift | None:
+    """The first shift after ``at`` of somebody other than who is on call then; None when there is no other."""
+    plan = plans.load(tx, [team_id], since=at).get(team_id)
+    if plan is None:
+        return None
+    span = logic.next_after(plan.calculator, at)
+    return logic.as_shift(span, team_id) if span else None
+
+
+def shifts(tx: Tx, *, team_id: UUID, start_at: datetime, end_at: datetime) -> list[Shift]:
+    """Every shift that touches the window, whole, in order: recorded until now, planned from now on.
+
+    Raises:
+        Invalid: the window is empty or longer than 400 days.
+    """
+    _check_window(start_at, end_at)
+    past = store.recorded(tx, team_id=team_id, start_at=start_at, end_at=min(end_at, tx.now))
+    plan = plans.load(tx, [team_id]).get(team_id)
+    if plan is None:
+        return past
+    return _joined(past, _planned(plan, tx.now, start_at, end_at), tx.now)
+
+
+def _planned(plan: plans.Plan, now: datetime, start_at: datetime, end_at: datetime) -> list[Shift]:
+    """Planned shifts from now on, and those of a past that the record has not caught up with."""
+    running = plan.stored.running
+    begin = min(now, running.end_at) if running else now
+    team_id = plan.stored.rotation.team_id
+    found = (plan.at(s.start_at if s.start_at >= begin else begin) for s in _spans(plan, max(begin, start_at), end_at))
+    return [shift for shift in (logic.as_shift(span, team_id) for span in found) if shift is not None]
+
+
+def _spans(plan: plans.Plan, start_at: datetime, end_at: datetime) -> list[Span]:
+    return list(logic.spans(plan.calculator, start_at, end_at))
+
+
+def _joined(past: list[Shift], planned: list[Shift], now: datetime) -> list[Shift]:
+    """One line of shifts; the one that is running now comes from both sides and is told once."""
+    if past and planned and past[-1].end_at > planned[0].start_at:
+        last, first = past[-1], planned[0]
+        same = (last.person_id, last.reason, last.override_id) == (first.person_id, first.reason, first.override_id)
+        if same:
+            return [*past[:-1], msgspec.structs.replace(first, start_at=last.start_at), *planned[1:]]
+        # the record has not seen the change yet: it holds until now
+        changed_at = max(now, first.start_at)
+        return [
+            *past[:-1],
+            msgspec.structs.replace(last, end_at=changed_at),
+            msgspec.structs.replace(first, start_at=changed_at),
+            *planned[1:],
+        ]
+    return [*past, *planned]
+
+
+def gaps(tx: Tx, *, team_id: UUID, start_at: datetime, end_at: datetime) -> list[tuple[datetime, datetime]]:
+    """When nobody is on call for the team within the window, from now on; a team without a rotation is one gap.
+
+    Raises:
+        Invalid: the window is empty or longer than 400 days.
+    """
+    return all_gaps(tx, start_at=start_at, end_at=end_at, team_ids=[team_id])[team_id]
+
+
+def all_gaps(
+    tx: Tx, *, start_at: datetime, end_at: datetime, team_ids: Iterable[UUID] | None = None
+) -> dict[UUID, list[tuple[datetime, datetime]]]:
+    """`gaps` of these teams (None: all that have a rotation), also those without any gap."""
+    _check_window(start_at, end_at)
+    wanted = None if team_ids is None else list(team_ids)
+    loaded = plans.load(tx, wanted)
+    begin = max(start_at, tx.now)
+    found = {team_id: logic.gaps(_spans(plan, begin, end_at), begin, end_at) for team_id, plan in loaded.items()}
+    for team_id in wanted or ():
+        found.setdefault(team_id, [(begin, end_at)] if begin < end_at else [])
+    return found
+
+
+def my_shifts(tx: Tx, *, person_id: UUID, start_at: datetime, end_at: datetime) -> list[Shift]:
+    """The shifts of one person in all teams that touch the window, in order of time.
+
+    Raises:
+        Invalid: the window is empty or longer than 400 days.
+    """
+    _check_window(start_at, end_at)
+    past = store.recorded(tx, person_id=person_id, start_at=start_at, end_at=min(end_at, tx.now))
+    mine = [shift for shift in past if shift.end_at <= tx.now]
+    for plan in plans.load(tx).values():
+        named = {*plan.stored.rotation.members, *(override.person_id for override in plan.overrides)}
+        if person_id in named:
+            planned = _planned(plan, tx.now, start_at, end_at)
+            mine.extend(shift for shift in planned if shift.person_id == person_id)
+    return sorted(mine, key=lambda shift: (shift.start_at, str(shift.team_id)))
+
+
+def overrides(tx: Tx, *, team_id: UUID, start_at: datetime, end_at: datetime) -> list[Override]:
+    """The team's overrides that count somewhere in the window, oldest made first."""
+    return store.overrides(tx, [team_id], start_at=start_at, end_at=end_at)
+
+
+def _check_window(start_at: datetime, end_at: datetime) -> None:
+    if not timedelta(0) < end_at - start_at <= LONGEST_WINDOW:
+        raise Invalid(
+            "the window must end after it starts and span 400 days at most", field="to", hint="choose a later end"
+        )

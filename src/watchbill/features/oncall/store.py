@@ -1,0 +1,241 @@
+"""Tables of on-call, and the SQL that reads and writes them in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from watchbill.features.oncall.model import Override, Shift, Span, TeamRotation
+from watchbill.runtime.db import Instant, Tx, metadata
+
+rotation = sa.Table(
+    "rotation",
+    metadata,
+    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("spec", JSONB, nullable=False),
+    sa.Column("time_zone", sa.Text, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("effective_from", Instant, nullable=False),
+    sa.CheckConstraint("version >= 1", name="version"),
+)
+
+oncall_override = sa.Table(
+    "oncall_override",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), nullable=False),
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id"), nullable=False),
+    sa.Column("start_at", Instant, nullable=False),
+    sa.Column("end_at", Instant, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("cancelled_at", Instant),
+    sa.CheckConstraint("start_at < end_at", name="order"),
+    sa.Index("ix_oncall_override_team_id_end_at", "team_id", "end_at"),
+    sa.Index("ix_oncall_override_person_id", "person_id"),
+)
+
+oncall_record = sa.Table(
+    "oncall_record",
+    metadata,
+    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), primary_key=True),
+    sa.Column("start_at", Instant, primary_key=True),
+    sa.Column("end_at", Instant),  # null: still running, as far as was seen
+    sa.Column("planned_end_at", Instant, nullable=False),
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id")),  # null: nobody was on call
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("override_id", sa.Uuid, sa.ForeignKey("oncall_override.id")),
+    sa.CheckConstraint("end_at > start_at", name="order"),
+    sa.Index("uq_oncall_record_running", "team_id", unique=True, postgresql_where=sa.text("end_at IS NULL")),
+    sa.Index("ix_oncall_record_person_id_start_at", "person_id", "start_at"),
+)
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A team's rotation as it stands, with the span that its record says is running."""
+
+    rotation: TeamRotation
+    version: int
+    phase: int
+    effective_from: datetime
+    running: Span | None
+
+
+def rotations(tx: Tx, team_ids: Iterable[UUID] | None = None, *, lock: bool = False) -> dict[UUID, Stored]:
+    """Rotations by team, in the order of team ids; ``lock`` holds them until commit, in that order."""
+    running = sa.and_(oncall_record.c.team_id == rotation.c.team_id, oncall_record.c.end_at.is_(None))
+    query = (
+        sa.select(
+            rotation,
+            oncall_record.c.start_at,
+            oncall_record.c.planned_end_at,
+            oncall_record.c.person_id,
+            oncall_record.c.reason,
+            oncall_record.c.note,
+            oncall_record.c.override_id,
+        )
+        .select_from(rotation.outerjoin(oncall_record, running))
+        .order_by(rotation.c.team_id)
+    )
+    if team_ids is not None:
+        query = query.where(rotation.c.team_id == _any(team_ids))
+    if lock:
+        query = query.with_for_update(of=rotation)
+    return {row.team_id: _stored(row) for row in tx.execute(query)}
+
+
+def _stored(row: Any) -> Stored:
+    document = {**row.spec, "team_id": row.team_id, "time_zone": row.time_zone}
+    return Stored(
+        rotation=msgspec.convert(document, TeamRotation),
+        version=row.version,
+        phase=row.phase,
+        effective_from=row.effective_from,
+        running=_span(row, row.planned_end_at) if row.start_at is not None else None,
+    )
+
+
+def _span(row: Any, end_at: datetime) -> Span:
+    return Span(
+        start_at=row.start_at,
+        end_at=end_at,
+        person_id=row.person_id,
+        reason=row.reason,
+        note=row.note,
+        override_id=row.override_id,
+    )
+
+
+def rotation_document(spec: TeamRotation) -> dict[str, Any]:
+    """The rotation as JSON, without what has its own column."""
+    document: dict[str, Any] = msgspec.to_builtins(spec)
+    del document["team_id"], document["time_zone"]
+    return document
+
+
+def put_rotations(tx: Tx, changed: Sequence[tuple[TeamRotation, int]]) -> None:
+    """Insert or replace rotations with their phases; the version counts up by itself."""
+    statement = insert(rotation).values(
+        [
+            {
+                "team_id": spec.team_id,
+                "version": 1,
+                "spec": rotation_document(spec),
+                "time_zone": spec.time_zone,
+                "phase": phase,
+                "effective_from": tx.now,
+            }
+            for spec, phase in changed
+        ]
+    )
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["team_id"],
+            set_={
+                "version": rotation.c.version + 1,
+                "spec": statement.excluded.spec,
+                "time_zone": statement.excluded.time_zone,
+                "phase": statement.excluded.phase,
+                "effective_from": statement.excluded.effective_from,
+            },
+        )
+    )
+
+
+def overrides(
+    tx: Tx, team_ids: Iterable[UUID] | None, *, start_at: datetime, end_at: datetime | None = None
+) -> list[Override]:
+    """Overrides that count somewhere in the window, oldest made first."""
+    until = sa.func.least(oncall_override.c.end_at, oncall_override.c.cancelled_at)
+    query = sa.select(oncall_override).where(oncall_override.c.end_at > start_at, until > start_at)
+    if team_ids is not None:
+        query = query.where(oncall_override.c.team_id == _any(team_ids))
+    if end_at is not None:
+        query = query.where(oncall_override.c.start_at < end_at)
+    rows = tx.execute(query.order_by(oncall_override.c.created_at, oncall_override.c.id))
+    return [msgspec.convert(row, Override, from_attributes=True) for row in rows]
+
+
+def override(tx: Tx, override_id: UUID) -> Override | None:
+    """One override by id."""
+    row = tx.execute(sa.select(oncall_override).where(oncall_override.c.id == override_id)).one_or_none()
+    return None if row is None else msgspec.convert(row, Override, from_attributes=True)
+
+
+def write_record(tx: Tx, ended: Mapping[UUID, Sequence[Span]], running: Mapping[UUID, Span | None]) -> None:
+    """Replace each team's running line with the spans that ended and the one that runs now (None: none)."""
+    teams = sorted(running)
+    tx.execute(sa.delete(oncall_record).where(oncall_record.c.team_id == _any(teams), oncall_record.c.end_at.is_(None)))
+    lines: list[dict[str, Any]] = []
+    for team_id in teams:
+        lines.extend(_line(team_id, span, span.end_at) for span in ended.get(team_id, ()))
+        current = running[team_id]
+        if current is not None:
+            lines.append(_line(team_id, current, None))
+    for begin in range(0, len(lines), 1000):
+        tx.execute(sa.insert(oncall_record).values(lines[begin : begin + 1000]))
+
+
+def _line(team_id: UUID, span: Span, end_at: datetime | None) -> dict[str, Any]:
+    return {
+        "team_id": team_id,
+        "start_at": span.start_at,
+        "end_at": end_at,
+        "planned_end_at": span.end_at,
+        "person_id": span.person_id,
+        "reason": span.reason,
+        "note": span.note,
+        "override_id": span.override_id,
+    }
+
+
+def recorded(
+    tx: Tx, *, start_at: datetime, end_at: datetime, team_id: UUID | None = None, person_id: UUID | None = None
+) -> list[Shift]:
+    """What was on call in the window, by the record, whole shifts in order; the running one ends as planned."""
+    until = sa.func.coalesce(oncall_record.c.end_at, oncall_record.c.planned_end_at)
+    query = sa.select(oncall_record, until.label("until_at")).where(
+        oncall_record.c.start_at < end_at, until > start_at, oncall_record.c.person_id.is_not(None)
+    )
+    if team_id is not None:
+        query = query.where(oncall_record.c.team_id == team_id)
+    if person_id is not None:
+        query = query.where(oncall_record.c.person_id == person_id)
+    return [
+        Shift(
+            person_id=row.person_id,
+            start_at=row.start_at,
+            end_at=row.until_at,
+            reason=row.reason,
+            note=row.note,
+            override_id=row.override_id,
+            team_id=row.team_id,
+        )
+        for row in tx.execute(query.order_by(oncall_record.c.start_at))
+    ]
+
+
+def recorded_at(tx: Tx, *, team_id: UUID, at: datetime) -> tuple[Span, bool] | None:
+    """The line of the record that covers or precedes ``at``, and whether it is still running."""
+    row = tx.execute(
+        sa.select(oncall_record)
+        .where(oncall_record.c.team_id == team_id, oncall_record.c.start_at <= at)
+        .order_by(oncall_record.c.start_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return _span(row, row.end_at or row.planned_end_at), row.end_at is None
+
+
+def _any(team_ids: Iterable[UUID]) -> Any:
+    return sa.any_(sa.literal(list(team_ids), sa.ARRAY(sa.Uuid)))
