@@ -1,5 +1,6 @@
 """The catalog: one owning team for every service, and who is in that team."""
 
+from watchbill.features.catalog.actions import OperationIds, remove, write_services, write_teams
 from watchbill.features.catalog.model import (
     Dependencies,
     FieldChange,
@@ -28,6 +29,13 @@ from watchbill.features.catalog.reads import (
 )
 from watchbill.features.catalog.reads import service_by_id as service
 from watchbill.features.catalog.reads import team_by_id as team
+from watchbill.features.catalog.sources import (
+    known,
+    lock_catalog,
+    next_revision,
+    remember_source,
+    source,
+)
 
 __all__ = [
     "Dependencies",
@@ -37,6 +45,7 @@ __all__ = [
     "Member",
     "MemberRole",
     "Operation",
+    "OperationIds",
     "OperationWrite",
     "Service",
     "ServiceWrite",
@@ -45,13 +54,21 @@ __all__ = [
     "TeamWrite",
     "dependencies",
     "fallback_team",
+    "known",
+    "lock_catalog",
     "members",
+    "next_revision",
     "operations",
+    "remember_source",
+    "remove",
     "service",
     "service_by_name",
     "services",
+    "source",
     "team",
     "team_by_name",
     "team_ids_of",
     "teams",
+    "write_services",
+    "write_teams",
 ]
