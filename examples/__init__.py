@@ -1,0 +1,1 @@
+"""Runnable examples: a small shop, and the demo that breaks and mends it."""

@@ -1,0 +1,1 @@
+"""Four small real HTTP services that call each other, and the load that keeps them busy."""

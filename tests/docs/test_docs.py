@@ -1,0 +1,148 @@
+"""The documentation keeps its promises: links lead somewhere, examples are valid, commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GENERATED = {"docs/images/incident-desktop.png", "docs/images/incident-phone.png"}
+"""Pictures that the browser tests take; a fresh clone may not have them yet."""
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ROW_ID = re.compile(r"^\| `([a-z_]+(?:\.[a-z_]+)+)` \|", re.MULTILINE)
+
+
+def pages() -> list[Path]:
+    found = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    return sorted([*found, *(REPOSITORY / "examples").rglob("*.md")])
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The ids GitHub gives the headings of a page."""
+    headings = re.findall(r"^#{1,6} (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(where, text) of every code block whose info line is exactly ``language``."""
+    found = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        for block in FENCE.finditer(text):
+            if block.group(1).strip() == language:
+                line = text.count("\n", 0, block.start()) + 1
+                found.append((f"{name(page)}:{line}", block.group(2)))
+    return found
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_every_internal_link_of_a_page_resolves(page: Path) -> None:
+    broken = []
+    for match in LINK.finditer(prose(page)):
+        target = match.group(1) or match.group(2)
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if name_of(file) in GENERATED:
+            continue
+        missing_anchor = anchor and file.suffix == ".md" and file.exists() and anchor not in anchors(file)
+        if not file.exists() or missing_anchor:
+            broken.append(target)
+    assert not broken, f"{name(page)} links to what is not there"
+
+
+def name_of(file: Path) -> str:
+    return str(file.relative_to(REPOSITORY)) if file.is_relative_to(REPOSITORY) else str(file)
+
+
+def test_every_page_of_the_documentation_is_reached_from_its_index() -> None:
+    docs = REPOSITORY / "docs"
+    reached: set[Path] = set()
+    waiting = [docs / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not page.exists():
+            continue
+        reached.add(page)
+        for match in LINK.finditer(prose(page)):
+            target = (match.group(1) or match.group(2)).partition("#")[0]
+            if target.endswith(".md") and not re.match(r"[a-z]+:", target):
+                waiting.append((page.parent / target).resolve())
+    assert {name(page) for page in docs.rglob("*.md")} - {name_of(page) for page in reached} == set()
+
+
+def test_every_decision_is_in_the_index_and_says_context_choice_and_price() -> None:
+    folder = REPOSITORY / "docs" / "decisions"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    records = sorted(folder.glob("[0-9]*.md"))
+    assert records
+    assert [record.name for record in records if f"]({record.name})" not in index] == []
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers == list(range(1, len(records) + 1)), "decisions are numbered without gaps"
+    for record in records:
+        text = record.read_text(encoding="utf-8")
+        assert text.startswith(f"# {int(record.name[:4])}. "), f"{record.name} begins with its number"
+        for part in ("**Context.**", "**Choice.**", "**What we gave up.**"):
+            assert part in text, f"{record.name} lacks {part}"
+
+
+def test_every_row_of_the_semantics_has_an_id_of_its_own_and_says_whether_it_works_today() -> None:
+    text = (REPOSITORY / "docs" / "concepts" / "semantics.md").read_text(encoding="utf-8")
+    ids = ROW_ID.findall(text)
+    assert len(ids) > 60
+    assert len(ids) == len(set(ids)), "an id names one row"
+    for line in text.splitlines():
+        if ROW_ID.match(line):
+            today = line.rstrip(" |").rsplit("|", 1)[1].strip()
+            assert re.match(r"(now|later|part)\b", today), f"'{today}' is not now, part or later: {line}"
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("yaml watchbill"), ids=lambda value: value[:40])
+def test_every_manifest_shown_in_the_documentation_is_valid(where: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "watchbill.yaml"
+    file.write_text(text, encoding="utf-8")
+    checked = watchbill("validate", str(file))
+    assert checked.returncode == 0, f"{where}\n{checked.stdout}{checked.stderr}"
+
+
+def test_the_manifest_of_the_shop_is_valid_and_can_reach_everybody() -> None:
+    checked = watchbill("validate", str(REPOSITORY / "examples" / "shop" / "watchbill.yaml"))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("console runs"), ids=lambda value: value[:40])
+def test_every_command_marked_as_running_runs(where: str, text: str, tmp_path: Path) -> None:
+    for line in text.splitlines():
+        if line.startswith("$ watchbill "):
+            ran = watchbill(*shlex.split(line)[2:], cwd=tmp_path)
+            assert ran.returncode == 0, f"{where}: {line}\n{ran.stdout}{ran.stderr}"
+
+
+def watchbill(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "watchbill.cli.app", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
