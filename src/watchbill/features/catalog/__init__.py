@@ -32,7 +32,6 @@ from watchbill.features.catalog.reads import team_by_id as team
 from watchbill.features.catalog.sources import (
     known,
     lock_catalog,
-    next_revision,
     remember_source,
     source,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "known",
     "lock_catalog",
     "members",
-    "next_revision",
     "operations",
     "remember_source",
     "remove",

@@ -154,14 +154,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One place that manifests are applied from, usually a repository.
-
-    ``digest`` is the hash of what was last applied; ``revision`` the catalog's revision just after.
-    """
+    """One place that manifests are applied from, usually a repository; ``changed_at`` is its last real change."""
 
     name: str
-    digest: str
-    revision: int
     applied_at: datetime
     changed_at: datetime
-    warnings: list[dict[str, Any]]

@@ -9,31 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features.catalog.model import Kind, Known, Source
-from watchbill.features.catalog.store import catalog_revision, manifest_source, service, team
+from watchbill.features.catalog.store import manifest_source, service, team
 from watchbill.runtime.db import Tx
 
 _APPLY_LOCK = 0x57424341  # one apply at a time: two would plan against each other's past
 
 
-def lock_catalog(tx: Tx) -> int:
-    """Wait for other applies to end, keep them out until this transaction ends; returns the revision."""
+def lock_catalog(tx: Tx) -> None:
+    """Wait for other applies to end and keep them out until this transaction ends."""
     tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _APPLY_LOCK})
-    return revision(tx)
-
-
-def revision(tx: Tx) -> int:
-    """How many applies have changed the catalog: two equal readings mean an equal catalog."""
-    return tx.execute(sa.select(catalog_revision.c.revision)).scalar() or 0
-
-
-def next_revision(tx: Tx) -> int:
-    """Count one more apply that changed something."""
-    first = insert(catalog_revision).values(only=True, revision=1)
-    statement = first.on_conflict_do_update(
-        index_elements=["only"], set_={"revision": catalog_revision.c.revision + 1}
-    ).returning(catalog_revision.c.revision)
-    count: int = tx.execute(statement).scalar_one()
-    return count
 
 
 def known(tx: Tx) -> list[Known]:
@@ -69,11 +53,8 @@ def source(tx: Tx, *, name: str) -> Source | None:
     return None if row is None else msgspec.convert(row, Source, from_attributes=True)
 
 
-def remember_source(
-    tx: Tx, *, name: str, digest: str, revision: int, changed: bool, warnings: list[dict[str, Any]]
-) -> None:
+def remember_source(tx: Tx, *, name: str, changed: bool) -> None:
     """Note that ``name`` was applied now; ``changed`` when that changed anything."""
-    values: dict[str, Any] = {"digest": digest, "revision": revision, "applied_at": tx.now, "warnings": warnings}
-    again = {**values, "changed_at": tx.now} if changed else values
-    statement = insert(manifest_source).values(name=name, changed_at=tx.now, **values)
+    again = {"applied_at": tx.now, **({"changed_at": tx.now} if changed else {})}
+    statement = insert(manifest_source).values(name=name, applied_at=tx.now, changed_at=tx.now)
     tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=again))

@@ -90,21 +90,9 @@ manifest_source = sa.Table(
     "manifest_source",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("applied_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
-    sa.Column("warnings", JSONB, nullable=False),
 )
-
-catalog_revision = sa.Table(
-    "catalog_revision",
-    metadata,
-    sa.Column("only", sa.Boolean, primary_key=True, server_default=sa.true()),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.CheckConstraint("only", name="one_row"),
-)
-"""One row that counts the applies that changed something: two equal readings mean an equal catalog."""
 
 _BATCH = 5000
 
