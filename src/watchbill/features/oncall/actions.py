@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from watchbill.features import identity
@@ -133,9 +134,7 @@ def add_override(
         created_by=f"{actor.kind}:{actor.id}",
         created_at=tx.now,
     )
-    tx.execute(
-        sa.insert(store.oncall_override).values(**{name: getattr(made, name) for name in made.__struct_fields__})
-    )
+    tx.execute(sa.insert(store.oncall_override).values(msgspec.structs.asdict(made)))
     record_plans(tx, plans.load(tx, [team_id]))
     _say(tx, "oncall.override_added", made, actor)
     return made

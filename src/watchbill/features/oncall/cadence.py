@@ -59,7 +59,7 @@ def first_instant(wall: datetime, zone: str) -> datetime:
     reading = PlainDateTime(wall)
     zoned = reading.assume_tz(zone, disambiguation="compatible")
     if zoned.to_plain() != reading:  # skipped: "compatible" answers as if the clock had not jumped yet
-        jump = zoned.prev_transition()
+        jump = zoned.add(seconds=1).prev_transition()  # the answer itself, where it is the very jump
         if jump is not None:
             zoned = jump
     return zoned.to_instant().to_stdlib().astimezone(UTC)
@@ -76,11 +76,10 @@ def cadence(every: str, handoff: str, starts_at: date | None, zone: str) -> Cade
     period = _period(every, problems)
     weekday, at = _handoff(handoff, problems)
     if not zone_exists(zone):
-        problems.append(
-            _problem("timeZone", f"'{zone}' is not a time zone", "write an IANA name such as Europe/Berlin")
-        )
+        hint = "write an IANA name such as Europe/Berlin"
+        problems.append(_problem("timeZone", f"'{zone}' is not a time zone", hint))
     if weekday is not None and period is not None and period % timedelta(weeks=1):
-        hint = f'leave the weekday out (handoff: "{handoff.split()[-1]}") or rotate in whole weeks'
+        hint = "leave the weekday out of the handoff, or rotate in whole weeks"
         problems.append(_problem("handoff", f"a rotation of {every} does not hand over on the same weekday", hint))
     if problems or period is None or at is None:
         raise Invalid("the rotation cannot be followed", code="rotation_invalid", problems=problems)

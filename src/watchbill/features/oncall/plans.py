@@ -45,7 +45,7 @@ def load(
 
     Overrides that ended before ``since`` (default: now) and before the record's running line are left out.
     """
-    stored = store.rotations(tx, team_ids, lock=lock)
+    stored = store.rotations(tx, None if team_ids is None else list(team_ids), lock=lock)
     if not stored:
         return {}
     known_since = [s.running.start_at if s.running else s.effective_from for s in stored.values()]

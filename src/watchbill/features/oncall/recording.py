@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from uuid import UUID
 
 from watchbill.features.oncall import logic, plans, store
@@ -40,7 +41,7 @@ def record_plans(tx: Tx, loaded: Mapping[UUID, plans.Plan]) -> int:
 
 
 def _say_handoffs(tx: Tx, team_id: UUID, line: list[Span]) -> None:
-    for previous, following in zip(line, line[1:], strict=False):
+    for previous, following in pairwise(line):
         if previous.person_id == following.person_id:
             continue
         ledger.append(

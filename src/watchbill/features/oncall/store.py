@@ -70,8 +70,11 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     running: Span | None
 
 
-def rotations(tx: Tx, team_ids: Iterable[UUID] | None = None, *, lock: bool = False) -> dict[UUID, Stored]:
+def rotations(tx: Tx, team_ids: Sequence[UUID] | None = None, *, lock: bool = False) -> dict[UUID, Stored]:
     """Rotations by team, in the order of team ids; ``lock`` holds them until commit, in that order."""
+    wanted = sa.true() if team_ids is None else rotation.c.team_id == _any(team_ids)
+    if lock:  # in a statement of its own: the next one sees what the lock's last holder has written
+        tx.execute(sa.select(rotation.c.team_id).where(wanted).order_by(rotation.c.team_id).with_for_update())
     running = sa.and_(oncall_record.c.team_id == rotation.c.team_id, oncall_record.c.end_at.is_(None))
     query = (
         sa.select(
@@ -84,12 +87,9 @@ def rotations(tx: Tx, team_ids: Iterable[UUID] | None = None, *, lock: bool = Fa
             oncall_record.c.override_id,
         )
         .select_from(rotation.outerjoin(oncall_record, running))
+        .where(wanted)
         .order_by(rotation.c.team_id)
     )
-    if team_ids is not None:
-        query = query.where(rotation.c.team_id == _any(team_ids))
-    if lock:
-        query = query.with_for_update(of=rotation)
     return {row.team_id: _stored(row) for row in tx.execute(query)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from uuid import UUID
 
 from watchbill.features import identity
@@ -60,7 +61,7 @@ def _overlaps(plan: plans.Plan) -> Sequence[Problem]:
             "the one made last counts; cancel the other",
             "overrides",
         )
-        for first, second in zip(line, line[1:], strict=False)
+        for first, second in pairwise(line)
         if second.start_at < first.until
     ]
 
