@@ -105,6 +105,15 @@ class TooLarge(WatchbillError):
     exit_code = 2
 
 
+class TooMany(WatchbillError):
+    """Too many attempts or requests; wait."""
+
+    code = "too_many_requests"
+    status = 429
+    exit_code = 6
+    retry_after_seconds = 60
+
+
 class Unavailable(WatchbillError):
     """Something Watchbill needs is away; try again."""
 

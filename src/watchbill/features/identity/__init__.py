@@ -19,6 +19,7 @@ from watchbill.features.identity.contacts import (
 )
 from watchbill.features.identity.invitations import (
     accept_invitation,
+    change_password,
     erase_person,
     invitation_claims,
     invite_person,
@@ -28,6 +29,7 @@ from watchbill.features.identity.invitations import (
 from watchbill.features.identity.logic import Action, may, normalise_login, refusal, require
 from watchbill.features.identity.model import Caller, ContactMethod, Person, Role, Session, Token
 from watchbill.features.identity.sessions import (
+    SESSION_COOKIE,
     SESSION_FOR,
     caller_of_session,
     find_session,
@@ -37,6 +39,7 @@ from watchbill.features.identity.sessions import (
     sign_out,
     sign_out_everywhere,
 )
+from watchbill.features.identity.throttle import FailureLimit
 from watchbill.features.identity.tokens import (
     authenticate_token,
     bootstrap_admin,
@@ -49,10 +52,12 @@ from watchbill.features.identity.tokens import (
 
 __all__ = [
     "CHANNELS",
+    "SESSION_COOKIE",
     "SESSION_FOR",
     "Action",
     "Caller",
     "ContactMethod",
+    "FailureLimit",
     "Person",
     "Role",
     "Session",
@@ -63,6 +68,7 @@ __all__ = [
     "authenticate_token",
     "bootstrap_admin",
     "caller_of_session",
+    "change_password",
     "change_person",
     "contact_methods",
     "create_token",

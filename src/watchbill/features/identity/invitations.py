@@ -11,7 +11,7 @@ from watchbill.features.identity.actions import change_person, ensure_people, pe
 from watchbill.features.identity.model import Person, Role
 from watchbill.features.identity.sessions import open_session
 from watchbill.features.identity.store import contact_method, person, session
-from watchbill.kernel.errors import Conflict
+from watchbill.kernel.errors import Conflict, Forbidden
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import Actor
@@ -113,3 +113,15 @@ def erase_person(tx: Tx, *, person_id: UUID, actor: Actor) -> None:
         )
     )
     ledger.append(tx, name="person.erased", actor=actor, subject=("person", person_id))
+
+
+def change_password(tx: Tx, *, person_id: UUID, current: str, password: str) -> None:
+    """A person's own change: the password now must be right when there is one.
+
+    Raises:
+        Forbidden: it is not. Invalid: the new one is too short or too long.
+    """
+    kept = tx.execute(sa.select(person.c.password_hash).where(person.c.id == person_id)).scalar()
+    if kept is not None and not passwords.verify_password(kept, current):
+        raise Forbidden("the current password is not right", code="bad_password", field="current")
+    set_password(tx, person_id=person_id, password=password, actor=ledger.person(person_id))

@@ -20,6 +20,8 @@ from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import Actor
 
+SESSION_COOKIE = "watchbill_session"
+
 SESSION_FOR = timedelta(days=14)
 """A session ends this long after sign-in, used or not."""
 

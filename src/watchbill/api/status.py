@@ -1,0 +1,83 @@
+"""How Watchbill itself is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import httpx
+import msgspec
+from litestar import get
+
+from watchbill import __version__
+from watchbill.features import identity
+from watchbill.features.identity import Caller
+from watchbill.runtime import due, migrate
+from watchbill.runtime.config import Settings
+from watchbill.runtime.db import Database
+from watchbill.runtime.due import Backlog
+
+_LATE_SECONDS = 30.0
+_ASK_SECONDS = 2.0
+
+
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """``unknown`` when there is nothing to tell it by; ``why`` says what was seen."""
+
+    name: str
+    state: Literal["up", "late", "down", "unknown"]
+    why: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Version, clock and schema of the state database, processes, and what is due now, by kind."""
+
+    version: str
+    now: datetime
+    schema: str | None
+    schema_wanted: str
+    processes: list[ProcessStatus]
+    backlog: list[Backlog]
+
+
+@get("/status", sync_to_thread=True)
+def show_status(caller: Caller, db: Database, settings: Settings) -> Status:
+    """How each process is, the schema's version, and what waits."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        now, backlog = tx.now, due.backlog(tx)
+    return Status(
+        version=__version__,
+        now=now,
+        schema=migrate.current(db.url),
+        schema_wanted=migrate.head(),
+        processes=[
+            ProcessStatus(name="server", state="up", why="it answered this"),
+            _by_backlog("pager", backlog, _PAGER_KINDS),
+            _observer(settings),
+        ],
+        backlog=backlog,
+    )
+
+
+_PAGER_KINDS = ("alert.", "page.", "incident.", "notification.")
+
+
+def _by_backlog(name: str, backlog: list[Backlog], prefixes: tuple[str, ...]) -> ProcessStatus:
+    """A process that only works off due rows is judged by how old the oldest is."""
+    oldest = max((line.oldest_seconds for line in backlog if line.kind.startswith(prefixes)), default=0.0)
+    if oldest > _LATE_SECONDS:
+        return ProcessStatus(name=name, state="late", why=f"its oldest due row waits {oldest:.0f} s")
+    return ProcessStatus(name=name, state="up", why="nothing is overdue")
+
+
+def _observer(settings: Settings) -> ProcessStatus:
+    try:
+        answer = httpx.get(f"{settings.observer_base_url}/healthz", timeout=_ASK_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        return ProcessStatus(name="observer", state="down", why=f"{settings.observer_base_url}: {error}")
+    state: Literal["up", "down"] = "up" if answer.status_code == 200 else "down"
+    return ProcessStatus(name="observer", state=state, why=f"/healthz answered {answer.status_code}")
+
+
+handlers = [show_status]
