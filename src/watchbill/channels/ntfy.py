@@ -1,0 +1,50 @@
+"""ntfy: a push to a phone by an HTTP POST to a topic's URL (docs.ntfy.sh/publish)."""
+
+from __future__ import annotations
+
+import httpx
+
+from watchbill.channels.base import Context, Description, outcome_of, outcome_of_error
+from watchbill.features.paging import Message, Send, SendOutcome
+from watchbill.kernel.errors import WatchbillError
+
+DESCRIPTION = Description(
+    name="ntfy",
+    label="ntfy push",
+    address_label="Topic URL",
+    example="https://ntfy.sh/my-secret-topic",
+    note="choose a topic that nobody can guess",
+)
+
+_PRIORITY = {"sev1": "urgent", "sev2": "urgent", "sev3": "high", "sev4": "default"}
+
+
+def build(context: Context) -> Send:
+    def send(message: Message) -> SendOutcome:
+        severity = message.payload["incident"]["severity"]
+        headers = {
+            "Title": _header(message.subject),
+            "Priority": _PRIORITY.get(severity, "high"),
+            "Tags": "rotating_light",
+            "Click": message.incident_url,
+            "Actions": f"view, Acknowledge, {message.acknowledge_url}",
+        }
+        try:
+            answer = context.http.request(
+                "POST", message.address, content=message.text.encode(), headers=headers
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, WatchbillError) as error:
+            return outcome_of_error(error)
+        return outcome_of(answer)
+
+    return send
+
+
+def _header(text: str) -> str:
+    """HTTP headers are ASCII here: RFC 2047, which ntfy decodes, when the text is not."""
+    cleaned = " ".join(text.split())
+    if cleaned.isascii():
+        return cleaned
+    from email.header import Header
+
+    return Header(cleaned, "utf-8", maxlinelen=10_000).encode()
