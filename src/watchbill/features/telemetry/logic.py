@@ -1,0 +1,51 @@
+"""Pure decisions about time: which slices are there, and which must be derived again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+
+def slice_start(instant: datetime, slice_seconds: int) -> datetime:
+    """The start of the slice that holds ``instant``; slices are counted from the Unix epoch."""
+    seconds = int(instant.timestamp() // slice_seconds) * slice_seconds
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def chunks(
+    start: datetime, end: datetime, longest: timedelta, slice_seconds: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """Cut ``[start, end)`` into pieces of whole slices, none longer than ``longest`` (or one slice)."""
+    slices = max(1, int(longest.total_seconds()) // slice_seconds)
+    step = timedelta(seconds=slices * slice_seconds)
+    at = start
+    while at < end:
+        yield at, min(at + step, end)
+        at += step
+
+
+def ranges_to_derive(
+    *,
+    now: datetime,
+    horizon: timedelta,
+    touched: Iterable[datetime],
+    slice_seconds: int,
+) -> list[tuple[datetime, datetime]]:
+    """What a pass derives: the last ``horizon`` up to ``now``, and the slices that late spans touched before it.
+
+    Neighbouring slices are joined; the ranges are disjoint, in order, and of whole slices.
+    """
+    width = timedelta(seconds=slice_seconds)
+    recent = slice_start(now - horizon, slice_seconds)
+    ranges: list[tuple[datetime, datetime]] = []
+    for at in sorted({slice_start(instant, slice_seconds) for instant in touched}):
+        if at >= recent:
+            break
+        if ranges and ranges[-1][1] == at:
+            ranges[-1] = (ranges[-1][0], at + width)
+        else:
+            ranges.append((at, at + width))
+    last = slice_start(now, slice_seconds) + width
+    if ranges and ranges[-1][1] == recent:
+        return [*ranges[:-1], (ranges[-1][0], last)]
+    return [*ranges, (recent, last)]
