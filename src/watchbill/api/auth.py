@@ -68,6 +68,10 @@ class AuthMiddleware(ASGIMiddleware):
         self.lanes = lanes
         self.limit = limit or FailureLimit(most=60, window_seconds=60)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> AuthMiddleware:
+        """Litestar copies what routers hold; failures are counted once for all routes."""
+        return self
+
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if not scope["route_handler"].opt.get("public"):
             scope["user"] = await self._caller(Request(scope))

@@ -45,7 +45,9 @@ def answer_watchbill_error(request: Request[Any, Any, Any], error: WatchbillErro
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status >= 500:
-        log.warning("answered with an error", path=request.url.path, code=error.problem.code, why=error.problem.message)
+        log.warning(
+            "answered with an error", path=request.url.path, code=error.problem.code, why=error.problem.message
+        )
     return Response(error_body(error), status_code=error.status, headers=headers, media_type="application/json")
 
 

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from watchbill.api.auth import with_teams
+from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
 from watchbill.features import alerts, catalog, identity
 from watchbill.features.identity import Caller
 from watchbill.kernel.errors import NotFound
-from watchbill.runtime.config import Settings
-from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.db import Tx
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 Format = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
@@ -49,7 +50,7 @@ class CreatedIntegration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/integrations", sync_to_thread=True)
-def list_integrations(caller: Caller, db: Database) -> list[IntegrationView]:
+def list_integrations(caller: GivenCaller, db: GivenDb) -> list[IntegrationView]:
     """All sources by name."""
     identity.require(caller, "read")
     with db.transaction() as tx:
@@ -69,7 +70,9 @@ def list_integrations(caller: Caller, db: Database) -> list[IntegrationView]:
 
 
 @post("/integrations", sync_to_thread=True)
-def create_integration(caller: Caller, db: Database, settings: Settings, data: NewIntegration) -> CreatedIntegration:
+def create_integration(
+    caller: GivenCaller, db: GivenDb, settings: GivenSettings, data: JSONBody[NewIntegration]
+) -> CreatedIntegration:
     """Make a key: admins any, members of a team for a service of theirs."""
     with db.transaction() as tx:
         service_id = _check(tx, caller, data.service)
@@ -81,7 +84,7 @@ def create_integration(caller: Caller, db: Database, settings: Settings, data: N
 
 
 @delete("/integrations/{name:str}", sync_to_thread=True)
-def revoke_integration(caller: Caller, db: Database, name: str) -> None:
+def revoke_integration(caller: GivenCaller, db: GivenDb, name: FromPath[str]) -> None:
     """End a key at once; alerts it opened stay (admins)."""
     identity.require(caller, "administer")
     with db.transaction() as tx:

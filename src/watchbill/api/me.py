@@ -6,8 +6,10 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, patch, post
+from litestar.params import JSONBody
 
 from watchbill.api.auth import with_teams
+from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.features import catalog, identity
 from watchbill.features.identity import Caller, Role
 from watchbill.kernel.errors import Forbidden
@@ -41,7 +43,7 @@ class PasswordChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 @get("/me", sync_to_thread=True)
-def show_me(caller: Caller, db: Database) -> Me:
+def show_me(caller: GivenCaller, db: GivenDb) -> Me:
     """Who is calling, and what they may do."""
     return _me(caller, db)
 
@@ -63,7 +65,7 @@ def _me(caller: Caller, db: Database) -> Me:
 
 
 @patch("/me", sync_to_thread=True)
-def change_me(caller: Caller, db: Database, data: MyChange) -> Me:
+def change_me(caller: GivenCaller, db: GivenDb, data: JSONBody[MyChange]) -> Me:
     """Change one's own name or time zone."""
     with db.transaction() as tx:
         identity.change_person(
@@ -73,14 +75,14 @@ def change_me(caller: Caller, db: Database, data: MyChange) -> Me:
 
 
 @post("/me/password", sync_to_thread=True, status_code=204)
-def change_my_password(caller: Caller, db: Database, data: PasswordChange) -> None:
+def change_my_password(caller: GivenCaller, db: GivenDb, data: JSONBody[PasswordChange]) -> None:
     """Set one's own password; all sessions end, this one too."""
     with db.transaction() as tx:
         identity.change_password(tx, person_id=_person(caller), current=data.current, password=data.password)
 
 
 @delete("/me/sessions", sync_to_thread=True)
-def sign_me_out_everywhere(caller: Caller, db: Database) -> None:
+def sign_me_out_everywhere(caller: GivenCaller, db: GivenDb) -> None:
     """End all of one's own sessions, in every browser."""
     with db.transaction() as tx:
         identity.sign_out_everywhere(tx, person_id=_person(caller), actor=caller.actor)

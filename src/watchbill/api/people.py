@@ -8,17 +8,16 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
+from watchbill.api.given import GivenCaller, GivenDb, GivenSettings, GivenSigner
 from watchbill.features import identity
 from watchbill.features.identity import Caller, ContactMethod, Person, Role
 from watchbill.kernel.errors import NotFound
-from watchbill.runtime.config import Settings
-from watchbill.runtime.db import Database, Tx
-from watchbill.runtime.signing import Signer
+from watchbill.runtime.db import Tx
 
 INVITATION_FOR = timedelta(days=7)
-Login = Annotated[str, Parameter(description="A login; `me` is the caller.")]
+Login = Annotated[str, PathParameter(description="A login; `me` is the caller.")]
 
 
 class PersonView(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +67,10 @@ class NewContactMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 @get("/people", sync_to_thread=True)
 def list_people(
-    caller: Caller,
-    db: Database,
-    after: str = "",
-    limit: Annotated[int, Parameter(ge=1, le=1000)] = 500,
+    caller: GivenCaller,
+    db: GivenDb,
+    after: FromQuery[str] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 500,
 ) -> list[PersonView]:
     """Everybody, by login; the next page begins after the last login of this one."""
     identity.require(caller, "read")
@@ -80,7 +79,9 @@ def list_people(
 
 
 @post("/people", sync_to_thread=True)
-def invite_person(caller: Caller, db: Database, signer: Signer, settings: Settings, data: Invitation) -> Invited:
+def invite_person(
+    caller: GivenCaller, db: GivenDb, signer: GivenSigner, settings: GivenSettings, data: JSONBody[Invitation]
+) -> Invited:
     """Invite somebody (admins): returns a link, good for seven days and one use, to set a password with."""
     identity.require(caller, "administer")
     with db.transaction() as tx:
@@ -91,7 +92,7 @@ def invite_person(caller: Caller, db: Database, signer: Signer, settings: Settin
 
 
 @get("/people/{login:str}", sync_to_thread=True)
-def show_person(caller: Caller, db: Database, login: Login) -> PersonView:
+def show_person(caller: GivenCaller, db: GivenDb, login: Login) -> PersonView:
     """One person."""
     identity.require(caller, "read")
     with db.transaction() as tx:
@@ -99,7 +100,7 @@ def show_person(caller: Caller, db: Database, login: Login) -> PersonView:
 
 
 @patch("/people/{login:str}", sync_to_thread=True)
-def change_person(caller: Caller, db: Database, login: Login, data: PersonChange) -> PersonView:
+def change_person(caller: GivenCaller, db: GivenDb, login: Login, data: JSONBody[PersonChange]) -> PersonView:
     """Change name, role or time zone, deactivate or activate (admins)."""
     identity.require(caller, "administer")
     with db.transaction() as tx:
@@ -117,7 +118,7 @@ def change_person(caller: Caller, db: Database, login: Login, data: PersonChange
 
 
 @delete("/people/{login:str}", sync_to_thread=True)
-def erase_person(caller: Caller, db: Database, login: Login) -> None:
+def erase_person(caller: GivenCaller, db: GivenDb, login: Login) -> None:
     """Forget who this was (admins): name, login, addresses and password go, the ledger keeps the id."""
     identity.require(caller, "administer")
     with db.transaction() as tx:
@@ -125,7 +126,7 @@ def erase_person(caller: Caller, db: Database, login: Login) -> None:
 
 
 @get("/people/{login:str}/contact-methods", sync_to_thread=True)
-def list_contact_methods(caller: Caller, db: Database, login: Login) -> list[ContactMethod]:
+def list_contact_methods(caller: GivenCaller, db: GivenDb, login: Login) -> list[ContactMethod]:
     """How a person is reached, first tried first (the person and admins)."""
     with db.transaction() as tx:
         person_id = _own(tx, caller, login).id
@@ -133,7 +134,9 @@ def list_contact_methods(caller: Caller, db: Database, login: Login) -> list[Con
 
 
 @post("/people/{login:str}/contact-methods", sync_to_thread=True)
-def add_contact_method(caller: Caller, db: Database, login: Login, data: NewContactMethod) -> ContactMethod:
+def add_contact_method(
+    caller: GivenCaller, db: GivenDb, login: Login, data: JSONBody[NewContactMethod]
+) -> ContactMethod:
     """Add a way to be reached, tried last (the person and admins)."""
     with db.transaction() as tx:
         return identity.add_contact_method(
@@ -146,7 +149,7 @@ def add_contact_method(caller: Caller, db: Database, login: Login, data: NewCont
 
 
 @delete("/people/{login:str}/contact-methods/{contact_method_id:uuid}", sync_to_thread=True)
-def remove_contact_method(caller: Caller, db: Database, login: Login, contact_method_id: UUID) -> None:
+def remove_contact_method(caller: GivenCaller, db: GivenDb, login: Login, contact_method_id: FromPath[UUID]) -> None:
     """Remove a way to be reached (the person and admins)."""
     with db.transaction() as tx:
         identity.remove_contact_method(
@@ -179,7 +182,9 @@ def _find(tx: Tx, caller: Caller, login: str) -> Person:
 def _own(tx: Tx, caller: Caller, login: str) -> Person:
     """The person, when the caller is that person or an admin; addresses are nobody else's business."""
     if login != "me":
-        mine = caller.person_id and identity.person_by_id(tx, person_id=caller.person_id).login == login.strip().lower()
+        mine = (
+            caller.person_id and identity.person_by_id(tx, person_id=caller.person_id).login == login.strip().lower()
+        )
         if not mine:
             identity.require(caller, "administer")
     return _find(tx, caller, login)

@@ -69,7 +69,9 @@ class Lanes:
         self._lanes = dict(lanes)
 
     @classmethod
-    def over(cls, database: Callable[[str, int], Database], *, threads: Mapping[LaneName, int] | None = None) -> Lanes:
+    def over(
+        cls, database: Callable[[str, int], Database], *, threads: Mapping[LaneName, int] | None = None
+    ) -> Lanes:
         """Lanes whose databases ``database(name, pool_size)`` makes, with as many connections as threads."""
         sizes = {**_THREADS, **(threads or {})}
         return cls(
@@ -81,6 +83,10 @@ class Lanes:
 
     def __getitem__(self, name: str) -> Lane:
         return self._lanes[name]  # type: ignore[index]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Lanes:
+        """Litestar copies what routers hold; threads and connections are one for all."""
+        return self
 
     def of(self, scope: Scope) -> Lane:
         """The lane of the handler that this request was routed to."""

@@ -10,11 +10,10 @@ import msgspec
 from litestar import get
 
 from watchbill import __version__
+from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
 from watchbill.features import identity
-from watchbill.features.identity import Caller
 from watchbill.runtime import due, migrate
 from watchbill.runtime.config import Settings
-from watchbill.runtime.db import Database
 from watchbill.runtime.due import Backlog
 
 _LATE_SECONDS = 30.0
@@ -41,7 +40,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/status", sync_to_thread=True)
-def show_status(caller: Caller, db: Database, settings: Settings) -> Status:
+def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> Status:
     """How each process is, the schema's version, and what waits."""
     identity.require(caller, "read")
     with db.transaction() as tx:

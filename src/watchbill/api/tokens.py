@@ -7,12 +7,14 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from watchbill.api.auth import with_teams
+from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.features import catalog, identity
-from watchbill.features.identity import Caller, Role, Token
+from watchbill.features.identity import Role, Token
 from watchbill.kernel.errors import NotFound
-from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.db import Tx
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/tokens", sync_to_thread=True)
-def list_tokens(caller: Caller, db: Database, revoked: bool = False) -> list[TokenView]:
+def list_tokens(caller: GivenCaller, db: GivenDb, revoked: FromQuery[bool] = False) -> list[TokenView]:
     """All tokens by name, the revoked ones too when asked for (admins)."""
     identity.require(caller, "administer")
     with db.transaction() as tx:
@@ -55,7 +57,7 @@ def list_tokens(caller: Caller, db: Database, revoked: bool = False) -> list[Tok
 
 
 @post("/tokens", sync_to_thread=True)
-def create_token(caller: Caller, db: Database, data: NewToken) -> CreatedToken:
+def create_token(caller: GivenCaller, db: GivenDb, data: JSONBody[NewToken]) -> CreatedToken:
     """Make a token: admins any, members of a team a viewer's or responder's token bound to that team."""
     with db.transaction() as tx:
         team_id = _team_id(tx, data.team)
@@ -68,7 +70,7 @@ def create_token(caller: Caller, db: Database, data: NewToken) -> CreatedToken:
 
 
 @delete("/tokens/{name:str}", sync_to_thread=True)
-def revoke_token(caller: Caller, db: Database, name: str) -> None:
+def revoke_token(caller: GivenCaller, db: GivenDb, name: FromPath[str]) -> None:
     """End a token and its sessions at once: admins any, members of a team those bound to that team."""
     with db.transaction() as tx:
         if caller.role != "admin" and caller.kind == "token":
