@@ -27,7 +27,7 @@ _METADATA = frozenset({"169.254.169.254", "169.254.170.2", "100.100.100.200", "f
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-class Forbidden(Invalid):
+class AddressForbidden(Invalid):
     """The address may not be reached from here."""
 
     code = "address_forbidden"
@@ -108,7 +108,7 @@ class HttpOut:
             sent.setdefault("content-type", "application/json")
         for hop in range(most_redirects + 1):
             if target.scheme not in {"http", "https"} or not target.host:
-                raise Forbidden(f"'{target}' is not an http or https URL", hint="write https://host/path")
+                raise AddressForbidden(f"'{target}' is not an http or https URL", hint="write https://host/path")
             answer, location = self._once(method, target, headers=sent, content=content, deadline=deadline)
             if location is None or hop == most_redirects:
                 return answer
@@ -152,7 +152,7 @@ def check_address(address: str, *, allow_private: bool) -> None:
     IPv4 inside IPv6 (mapped, NAT64, 6to4) is judged as the IPv4 it is.
 
     Raises:
-        Forbidden: with the setting that allows it, where there is one.
+        AddressForbidden: with the setting that allows it, where there is one.
     """
     parsed = ipaddress.ip_address(address.split("%", 1)[0])
     if isinstance(parsed, ipaddress.IPv6Address):
@@ -163,9 +163,9 @@ def check_address(address: str, *, allow_private: bool) -> None:
         elif parsed.sixtofour is not None:
             parsed = parsed.sixtofour
     if str(parsed) in _METADATA or parsed.is_multicast or parsed.is_unspecified:
-        raise Forbidden(f"{address} may not be reached from here", hint="use the address of the service itself")
+        raise AddressForbidden(f"{address} may not be reached from here", hint="use the address of the service itself")
     if not parsed.is_global and not allow_private:
-        raise Forbidden(
+        raise AddressForbidden(
             f"{address} is a loopback, private or link-local address",
             hint="set WATCHBILL_ALLOW_PRIVATE_ADDRESSES=true if notifications may reach your own network",
         )
@@ -175,7 +175,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
     """The addresses of ``host``; one forbidden address among them refuses the whole name.
 
     Raises:
-        Forbidden: see `check_address`.
+        AddressForbidden: see `check_address`.
         OSError: the name is unknown.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -217,7 +217,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        raise Forbidden(f"'{path}' is a local socket", hint="write https://host/path")
+        raise AddressForbidden(f"'{path}' is a local socket", hint="write https://host/path")
 
     def sleep(self, seconds: float) -> None:
         self._sockets.sleep(seconds)
