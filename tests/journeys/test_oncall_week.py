@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -199,7 +200,7 @@ def test_a_worker_that_was_away_for_a_month_catches_up_with_every_handoff(rota: 
     assert rota.worker_passes() == 1
     line = rota.shifts(start, rota.clock.now())
     assert len(line) == 31
-    assert all(before.end_at == after.start_at for before, after in zip(line, line[1:], strict=False))
+    assert all(before.end_at == after.start_at for before, after in pairwise(line))
     assert rota.worker_passes() == 0, "nothing changed, nothing is written"
 
 
@@ -212,7 +213,7 @@ def test_shifts_and_lookups_agree_over_past_and_future(rota: Rota) -> None:
     rota.cover(rota.charlie, rota.clock.now() + DAY, rota.clock.now() + 2 * DAY)
     end = start + 40 * DAY  # over the change of clocks on 29 March
     line = rota.shifts(start, end)
-    assert all(before.end_at == after.start_at for before, after in zip(line, line[1:], strict=False))
+    assert all(before.end_at == after.start_at for before, after in pairwise(line))
     for hour in range(0, 40 * 24, 7):
         at = start + timedelta(hours=hour)
         listed = next(shift for shift in line if shift.start_at <= at < shift.end_at)

@@ -26,6 +26,7 @@ from watchbill.runtime.signing import Signer
 NOUNS: tuple[str, ...] = (
     "me",
     "people",
+    "oncall",
     "tokens",
     "integrations",
     "status",

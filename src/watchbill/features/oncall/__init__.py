@@ -8,7 +8,9 @@ from watchbill.features.oncall.actions import (
     set_rotation,
     set_rotations,
 )
+from watchbill.features.oncall.calendar import CalendarEntry, to_ical
 from watchbill.features.oncall.lookups import (
+    Watch,
     all_gaps,
     gaps,
     my_shifts,
@@ -16,6 +18,7 @@ from watchbill.features.oncall.lookups import (
     on_call_at,
     overrides,
     shifts,
+    watches,
     who_is_on_call,
 )
 from watchbill.features.oncall.model import Override, RotationSpec, Shift, TeamRotation
@@ -26,11 +29,13 @@ from watchbill.features.oncall.section import parse_rotation
 from watchbill.features.oncall.warnings import warnings
 
 __all__ = [
+    "CalendarEntry",
     "Override",
     "Plan",
     "RotationSpec",
     "Shift",
     "TeamRotation",
+    "Watch",
     "add_override",
     "all_gaps",
     "cancel_override",
@@ -48,6 +53,8 @@ __all__ = [
     "set_rotation",
     "set_rotations",
     "shifts",
+    "to_ical",
     "warnings",
+    "watches",
     "who_is_on_call",
 ]

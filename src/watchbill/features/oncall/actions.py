@@ -43,19 +43,23 @@ def set_rotations(tx: Tx, *, rotations: Sequence[TeamRotation], actor: ledger.Ac
     store.put_rotations(tx, [(spec, _phase(spec, before.get(spec.team_id), tx.now)) for spec in changed])
     after = plans.load(tx, [spec.team_id for spec in changed])
     record_plans(tx, after)
-    for spec in changed:
-        ledger.append(
-            tx,
-            name="rotation.changed" if spec.team_id in before else "rotation.set",
-            actor=actor,
-            subject=("team", spec.team_id),
-            team_id=spec.team_id,
-            data={
-                "version": after[spec.team_id].stored.version,
-                "time_zone": spec.time_zone,
-                **store.rotation_document(spec),
-            },
-        )
+    ledger.append_many(
+        tx,
+        actor=actor,
+        entries=[
+            ledger.NewEntry(
+                name="rotation.changed" if spec.team_id in before else "rotation.set",
+                subject=("team", spec.team_id),
+                team_id=spec.team_id,
+                data={
+                    "version": after[spec.team_id].stored.version,
+                    "time_zone": spec.time_zone,
+                    **store.rotation_document(spec),
+                },
+            )
+            for spec in changed
+        ],
+    )
     return frozenset(spec.team_id for spec in changed)
 
 

@@ -40,6 +40,28 @@ def on_call_at(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) 
     return {team_id: plan.shift_at(max(at, tx.now)) for team_id, plan in loaded.items()}
 
 
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
+    """A team's answer at one instant: who is on call, and who comes next (None: nobody)."""
+
+    team_id: UUID
+    time_zone: str
+    on_call: Shift | None
+    following: Shift | None
+
+
+def watches(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) -> list[Watch]:
+    """The watch of each of these teams (None: all that have a rotation) at ``at``, past or future."""
+    loaded = plans.load(tx, team_ids, since=at)
+    found: list[Watch] = []
+    for team_id, plan in loaded.items():
+        on_call = who_is_on_call(tx, team_id=team_id, at=at) if at < tx.now else plan.shift_at(at)
+        span = logic.next_after(plan.calculator, at)
+        following = logic.as_shift(span, team_id) if span else None
+        time_zone = plan.stored.rotation.time_zone
+        found.append(Watch(team_id=team_id, time_zone=time_zone, on_call=on_call, following=following))
+    return found
+
+
 def next_on_call(tx: Tx, *, team_id: UUID, at: datetime) -> Shift | None:
     """The first shift after ``at`` of somebody other than who is on call then; None when there is no other."""
     plan = plans.load(tx, [team_id], since=at).get(team_id)
