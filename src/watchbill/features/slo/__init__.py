@@ -1,9 +1,14 @@
 """SLOs: objectives on operations, error budgets, and the alerts that come from burning them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from watchbill.features.slo.actions import sync_all, sync_objectives
 from watchbill.features.slo.model import (
     Budget,
     BurnWindow,
+    DroppedWindow,
     Objective,
     ObjectiveSpec,
     Plan,
@@ -17,23 +22,57 @@ from watchbill.features.slo.model import (
     WindowReading,
 )
 from watchbill.features.slo.objectives import check_objective, default_objectives
+from watchbill.features.slo.reads import (
+    SloDetail,
+    SloView,
+    at_risk,
+    observer_note,
+    series,
+    slo_detail,
+    slos,
+    states,
+)
+
+if TYPE_CHECKING:
+    from watchbill.features.slo.counting import CountSource
+    from watchbill.features.slo.evaluator import Evaluator
+    from watchbill.runtime.config import Settings
+    from watchbill.runtime.db import Database
+
+
+def build_evaluator(*, db: Database, source: CountSource, settings: Settings) -> Evaluator:
+    """The observer's evaluator; numpy is imported only here. Call its ``evaluate_once`` every few seconds."""
+    from watchbill.features.slo.evaluator import Evaluator
+
+    return Evaluator(db=db, source=source, slice_seconds=settings.sli_slice_seconds, base_url=settings.base_url)
+
 
 __all__ = [
     "Budget",
     "BurnWindow",
+    "DroppedWindow",
     "Objective",
     "ObjectiveSpec",
     "Plan",
     "Point",
     "Revision",
     "Slo",
+    "SloDetail",
+    "SloView",
     "State",
     "StateRow",
     "SyncResult",
     "Tier",
     "WindowReading",
+    "at_risk",
+    "build_evaluator",
     "check_objective",
     "default_objectives",
+    "observer_note",
+    "series",
+    "slo_detail",
+    "slos",
+    "states",
     "sync_all",
     "sync_objectives",
 ]

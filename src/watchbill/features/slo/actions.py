@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from watchbill.features import alerts
 from watchbill.features.slo import store
 from watchbill.features.slo.model import ObjectiveSpec, Slo, SyncResult
 from watchbill.kernel.errors import Invalid
@@ -42,6 +43,7 @@ def sync_all(
     retired = [s for key, s in known.items() if key not in wanted and s.removed_at is None]
     store.upsert_slos(tx, rows=[msgspec.structs.asdict(s) for s in [*added, *changed]])
     store.insert_revisions(tx, rows=[_revision(tx, s, actor) for s in [*added, *changed]])
+    _end_alerts(tx, retired)
     store.retire_slos(tx, slo_ids=[s.id for s in retired])
     for name, group in (("slo.added", added), ("slo.changed", changed), ("slo.retired", retired)):
         _note(tx, name, group, known, actor)
@@ -53,6 +55,22 @@ def sync_objectives(
 ) -> SyncResult:
     """`sync_all` for one service."""
     return sync_all(tx, service_ids=[service_id], objectives=objectives, actor=actor)
+
+
+def _end_alerts(tx: Tx, retired: Sequence[Slo]) -> None:
+    """A retired SLO cannot fire: nobody would ever resolve its alert."""
+    states = store.states_of(tx, slo_ids=[slo.id for slo in retired]) if retired else {}
+    firing = [slo for slo in retired if slo.id in states and states[slo.id].state == "firing"]
+    if not firing:
+        return
+    alerts.accept_events(
+        tx,
+        integration_id=alerts.builtin_integration(tx, name="slo").id,
+        events=[
+            alerts.Event(identity=f"slo:{slo.id}", action="resolve", title=f"{slo.name}: the objective was removed")
+            for slo in firing
+        ],
+    )
 
 
 def _by_key(objectives: Sequence[ObjectiveSpec]) -> dict[tuple[UUID, str], ObjectiveSpec]:

@@ -8,7 +8,6 @@ what comes within a billionth of the threshold is decided with integers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
@@ -16,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Sums
-from watchbill.features.slo.model import Budget, Plan
+from watchbill.features.slo.model import Plan, State, Tier
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 OK, FIRING, RECOVERING, UNMEASURED = 0, 1, 2, 3
-STATES = ("ok", "firing", "recovering", "unmeasured")
+STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
 NO_TIER, TICKET, PAGE = 0, 1, 2
-TIERS = (None, "ticket", "page")
+TIERS: tuple[Tier | None, ...] = (None, "ticket", "page")
 
 PAIRS = 4
 MIN_BAD_TO_PAGE = 2
@@ -161,31 +160,3 @@ def burn_rates(plans: Plans, sums: Sums) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         rates: Floats = sums.bad[:, :8] / sums.total[:, :8] / plans.share[:, None]
     return rates
-
-
-def budget(*, bad: int, total: int, share: Fraction) -> Budget:
-    """The error budget of a window, exact. Without events nothing is spent."""
-    allowed = share * total
-    spent = Fraction(bad) / allowed if total else Fraction(0)
-    return Budget(bad=bad, total=total, allowed=allowed, spent=spent, remaining=1 - spent)
-
-
-def as_decimal(value: Fraction, *, places: int = 6) -> Decimal:
-    """A fraction for people and for the database, rounded half to even to ``places``."""
-    return Decimal(round(value * 10**places)).scaleb(-places)
-
-
-def seconds_to_exhaustion(*, remaining: Fraction, burn: float, window_seconds: int) -> float | None:
-    """R·W/burn: from what *remains*, not from the whole. 0 when nothing remains, None when nothing burns."""
-    if remaining <= 0:
-        return 0.0
-    if not burn > 0:
-        return None
-    return float(remaining) * window_seconds / burn
-
-
-def seconds_to_reset(*, short_seconds: float, threshold: float, error_ratio: float) -> float:
-    """How long the short window stays over once failures stop, at constant traffic: S·(1 − f·b/e)."""
-    if error_ratio <= threshold:
-        return 0.0
-    return short_seconds * (1 - threshold / error_ratio)

@@ -116,6 +116,12 @@ def slos_of_services(tx: Tx, *, service_ids: Collection[UUID], removed: bool = F
     return found
 
 
+def slo_by_id(tx: Tx, *, slo_id: UUID) -> Slo | None:
+    """One SLO, retired or not."""
+    row = tx.execute(sa.select(slo).where(slo.c.id == slo_id)).one_or_none()
+    return to_slo(row) if row else None
+
+
 def live_slos(tx: Tx) -> list[Slo]:
     """Every SLO that is not retired, by id."""
     return [to_slo(row) for row in tx.execute(sa.select(slo).where(slo.c.removed_at.is_(None)).order_by(slo.c.id))]

@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from watchbill.features.slo.history import CountHistory
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -119,3 +121,32 @@ def watch_traffic(
         np.where(before.lost, before.expected, expected) * lost,
         np.where(lost, np.where(before.lost, before.since, current), -1),
     )
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a check saw, whether it could be judged, and what was expected."""
+
+    seen: Ints
+    checkable: Bools
+    expected: Floats
+
+
+def read_traffic(history: CountHistory, rows: Ints, *, length: int, skip: int) -> Reading:
+    """Read the check (``length`` slices, leaving out the newest ``skip``) and its past from the counts kept.
+
+    A check can be judged when every slice of it is measured, that is, when somebody reported.
+    """
+    slices = length * (BASELINE_BLOCKS + 1)
+    # The current slice is only partly over, so it is never part of a check.
+    start = history.current - skip - slices
+    _, total, measured = history.fine(rows, start=start, count=slices)
+    blocks = total.reshape(rows.size, BASELINE_BLOCKS + 1, length).sum(axis=2)
+    whole: Bools = measured.reshape(rows.size, BASELINE_BLOCKS + 1, length).min(axis=2)
+    day = 24 * 3600 // history.slice_seconds
+    earlier = np.full((rows.size, 2), np.nan)
+    for column, days in enumerate((1, 7)):
+        counted, known = history.bucket_total(rows, slice_number=history.current - skip - days * day)
+        enough = known * 2 >= history.bucket_slices
+        earlier[enough, column] = counted[enough] * length / known[enough]
+    expected = expected_traffic(blocks[:, :-1], whole[:, :-1], earlier)
+    return Reading(blocks[:, -1], whole[:, -1], expected)

@@ -1,0 +1,36 @@
+"""Arithmetic of one error budget: exact, on integers and fractions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from watchbill.features.slo.model import Budget
+
+
+def budget(*, bad: int, total: int, share: Fraction) -> Budget:
+    """The error budget of a window, exact. Without events nothing is spent."""
+    allowed = share * total
+    spent = Fraction(bad) / allowed if total else Fraction(0)
+    return Budget(bad=bad, total=total, allowed=allowed, spent=spent, remaining=1 - spent)
+
+
+def as_decimal(value: Fraction, *, places: int = 6) -> Decimal:
+    """A fraction for people and for the database, rounded half to even to ``places``."""
+    return Decimal(round(value * 10**places)).scaleb(-places)
+
+
+def seconds_to_exhaustion(*, remaining: Fraction, burn: float, window_seconds: int) -> float | None:
+    """R·W/burn: from what *remains*, not from the whole. 0 when nothing remains, None when nothing burns."""
+    if remaining <= 0:
+        return 0.0
+    if not burn > 0:
+        return None
+    return float(remaining) * window_seconds / burn
+
+
+def seconds_to_reset(*, short_seconds: float, threshold: float, error_ratio: float) -> float:
+    """How long the short window stays over once failures stop, at constant traffic: S·(1 − f·b/e)."""
+    if error_ratio <= threshold:
+        return 0.0
+    return short_seconds * (1 - threshold / error_ratio)

@@ -1,0 +1,143 @@
+"""Bring counts from telemetry into the history: the newest slices again and again, the past once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+
+from watchbill.features import telemetry
+from watchbill.features.slo.definitions import Definition, slice_of
+from watchbill.features.slo.history import CountHistory, Ints
+
+
+class CountSource(Protocol):
+    """Where counts come from; `telemetry.TelemetryStore` is one. The answers name only slices with events."""
+
+    def derive_counts(
+        self, operations: Sequence[telemetry.OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> list[telemetry.SliceCount]:
+        """Count again what is stored for ``[start, end)``, keep it, and return it."""
+        ...
+
+    def stored_counts(
+        self, operations: Sequence[telemetry.OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> list[telemetry.SliceCount]:
+        """What was counted before for ``[start, end)``."""
+        ...
+
+    def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
+        """The slices in which anybody at all reported."""
+        ...
+
+
+def count(
+    history: CountHistory,
+    source: CountSource,
+    definitions: Sequence[Definition],
+    rows: Ints,
+    *,
+    start: datetime,
+    now: datetime,
+) -> None:
+    """Derive ``[start, now]`` again and correct the history. What a sender dates into the future is left out."""
+    width = history.slice_seconds
+    first, last = slice_of(start, width), slice_of(now, width)
+    begin, end = _at(first, width), _at(last + 1, width)
+    counts = source.derive_counts(
+        [definition.match for definition in definitions], start=begin, end=end, slice_seconds=width
+    )
+    reported = source.reported(start=begin, end=end, slice_seconds=width)
+    bad, total, measured = _table(definitions, counts, reported, first=first, last=last, width=width)
+    history.update(
+        rows=np.repeat(rows, last - first + 1),
+        slices=np.tile(np.arange(first, last + 1), rows.size),
+        bad=bad.ravel(),
+        total=total.ravel(),
+        measured=measured.ravel(),
+    )
+
+
+def refill(history: CountHistory, source: CountSource, definitions: Sequence[Definition], now: datetime) -> None:
+    """Read the whole past of these SLOs, an hour-bounded part at a time, into their empty rings."""
+    if not definitions:
+        return
+    width = history.slice_seconds
+    rows = history.rows([definition.slo.id for definition in definitions])
+    last = slice_of(now, width)
+    longest = max(definition.slo.window_seconds for definition in definitions) // width + history.bucket_slices
+    oldest_fine = last - history.fine_slices + 1
+    for first, until in _parts(last - longest, oldest_fine - 1, last, width):
+        begin, end = _at(first, width), _at(until + 1, width)
+        reported = source.reported(start=begin, end=end, slice_seconds=width)
+        if not reported:
+            continue
+        counts = source.stored_counts(
+            [definition.match for definition in definitions], start=begin, end=end, slice_seconds=width
+        )
+        bad, total, measured = _table(definitions, counts, reported, first=first, last=until, width=width)
+        places = np.repeat(rows, until - first + 1), np.tile(np.arange(first, until + 1), rows.size)
+        if until < oldest_fine:
+            history.load_old(
+                rows=places[0],
+                slices=places[1],
+                bad=bad.ravel(),
+                total=total.ravel(),
+                measured=measured.ravel().astype(np.int64),
+            )
+        else:
+            history.update(
+                rows=places[0], slices=places[1], bad=bad.ravel(), total=total.ravel(), measured=measured.ravel()
+            )
+    history.resum()
+
+
+def _parts(first: int, border: int, last: int, width: int) -> list[tuple[int, int]]:
+    """[first, border] and [border + 1, last] in parts of at most six hours, so that memory stays bounded."""
+    step = max(1, 6 * 3600 // width)
+    parts = []
+    for start, end in ((first, border), (max(border + 1, first), last)):
+        parts += [(begin, min(begin + step - 1, end)) for begin in range(start, end + 1, step)]
+    return parts
+
+
+def _table(
+    definitions: Sequence[Definition],
+    counts: Sequence[telemetry.SliceCount],
+    reported: set[datetime],
+    *,
+    first: int,
+    last: int,
+    width: int,
+) -> tuple[Ints, Ints, Ints]:
+    """(bad, total, measured) of shape (SLOs, slices). Weighted counts are rounded to whole events, once, here.
+
+    Without a row of its own a slice is measured when somebody else reported: then there was no traffic.
+    """
+    place: dict[tuple[UUID, str], int] = {
+        (definition.slo.operation_id, definition.slo.name): row for row, definition in enumerate(definitions)
+    }
+    shape = (len(definitions), last - first + 1)
+    bad, total = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    anybody = np.zeros(shape[1], np.int64)
+    for at in reported:
+        column = slice_of(at, width) - first
+        if 0 <= column < shape[1]:
+            anybody[column] = 1
+    measured = np.broadcast_to(anybody, shape).copy()
+    for counted in counts:
+        row = place.get((counted.operation_id, counted.objective))
+        column = slice_of(counted.slice_at, width) - first
+        if row is None or not 0 <= column < shape[1]:
+            continue
+        measured[row, column] = counted.measured
+        total[row, column] = whole = int(counted.total + 0.5)
+        bad[row, column] = min(max(int(counted.total - counted.good + 0.5), 0), whole)
+    return bad, total, measured
+
+
+def _at(number: int, width: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=number * width)

@@ -1,0 +1,203 @@
+"""From verdicts to what is written: state rows, alert events, ledger entries and hours of the series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from watchbill.features import alerts, catalog
+from watchbill.features.slo import logic, store, words
+from watchbill.features.slo.budget import as_decimal, budget, seconds_to_exhaustion
+from watchbill.features.slo.definitions import Definition
+from watchbill.features.slo.history import BUDGET, CountHistory, Ints, Sums
+from watchbill.features.slo.model import StateRow, WindowReading
+from watchbill.features.slo.traffic import Watch
+from watchbill.runtime import ledger
+from watchbill.runtime.db import Tx
+
+EXPIRES_AFTER = timedelta(minutes=5)
+"""How long an alert stays fresh without word from the evaluator; then it is stale, which is not recovery."""
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """One evaluation of all SLOs, as arrays; ``since`` is when each came into its state."""
+
+    at: datetime
+    slice_seconds: int
+    sums: Sums
+    burns: logic.Floats
+    verdicts: logic.Verdicts
+    watch: Watch
+    seen: Ints
+    check_slices: int
+    since: Sequence[datetime]
+
+
+def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple[StateRow, words.Facts]:
+    """What is written about one SLO."""
+    slo, verdicts, sums = definition.slo, evaluation.verdicts, evaluation.sums
+    windows = _readings(definition, row, evaluation)
+    bad, total = int(sums.bad[row, BUDGET]), int(sums.total[row, BUDGET])
+    spent = budget(bad=bad, total=total, share=slo.budget_share)
+    burn = words.burn_of(windows)
+    left = seconds_to_exhaustion(remaining=spent.remaining, burn=burn or 0.0, window_seconds=slo.window_seconds)
+    state = logic.STATES[int(verdicts.state[row])]
+    tier = logic.TIERS[int(verdicts.tier[row])]
+    by_traffic = bool(verdicts.by_traffic[row])
+    facts = words.Facts(
+        state=state,
+        tier=tier,
+        by_traffic=by_traffic,
+        frozen=bool(verdicts.frozen[row]),
+        fresh=bool(verdicts.fresh[row]),
+        single=bool(verdicts.single[row]),
+        seen_ever=int(sums.first[row]) >= 0,
+        windows=windows,
+        bad=bad,
+        total=total,
+        expected=float(evaluation.watch.expected[row]),
+        seen=int(evaluation.seen[row]),
+        check_seconds=evaluation.check_slices * evaluation.slice_seconds,
+    )
+    memory: dict[str, Any] = {}
+    if evaluation.watch.lost[row]:
+        memory["traffic"] = {"expected": facts.expected, "since_slice": int(evaluation.watch.since[row])}
+    return (
+        StateRow(
+            slo_id=slo.id,
+            state=state,
+            tier=tier,
+            cause=None if state != "firing" else "traffic" if by_traffic else "burn",
+            reason=words.explain(slo, facts),
+            since_at=evaluation.since[row],
+            evaluated_at=evaluation.at,
+            budget_remaining=as_decimal(spent.remaining) if total else None,
+            bad=bad,
+            total=total,
+            burn=burn,
+            exhausted_at=None if left is None else evaluation.at + timedelta(seconds=min(left, 366 * 86400)),
+            windows=windows,
+            memory=memory,
+        ),
+        facts,
+    )
+
+
+def _readings(definition: Definition, row: int, evaluation: Evaluation) -> list[WindowReading]:
+    readings = []
+    for pair, window in enumerate(definition.plan.windows):
+        short, long = (float(evaluation.burns[row, 2 * pair + side]) for side in (0, 1))
+        readings.append(
+            WindowReading(
+                tier=window.tier,
+                short_seconds=window.short_slices * evaluation.slice_seconds,
+                long_seconds=window.long_slices * evaluation.slice_seconds,
+                factor=float(window.factor),
+                short_burn=_or_none(short),
+                long_burn=_or_none(long),
+                over_short=bool(evaluation.verdicts.over_short[row, pair]),
+                over_long=bool(evaluation.verdicts.over_long[row, pair]),
+            )
+        )
+    return readings
+
+
+def _or_none(rate: float) -> float | None:
+    return None if math.isnan(rate) else rate
+
+
+def event_of(definition: Definition, state: StateRow, facts: words.Facts, *, base_url: str) -> alerts.Event:
+    """The alert event that says this state: one identity per SLO, whatever its tier."""
+    slo = definition.slo
+    place = words.label(definition.service, definition.operation)
+    urgency: alerts.Urgency = "page" if state.tier == "page" and slo.environment == "production" else "ticket"
+    return alerts.Event(
+        identity=f"slo:{slo.id}",
+        action="trigger" if state.state == "firing" else "resolve",
+        title=words.title(slo, place, facts),
+        description=state.reason,
+        severity="critical" if urgency == "page" else "warning",
+        urgency=urgency,
+        labels={
+            "slo": slo.name,
+            "service": definition.service,
+            "operation": definition.operation,
+            "environment": slo.environment,
+        },
+        annotations={"cause": state.cause or "", "tier": state.tier or ""},
+        links=[alerts.Link(title="SLO", url=f"{base_url}/slos/{slo.id}")],
+        environment=slo.environment,
+        service=definition.service,
+        operation=definition.operation,
+        expires_at=state.evaluated_at + EXPIRES_AFTER,
+        declares=urgency == "page" and state.cause == "burn",
+    )
+
+
+def write_outcome(
+    tx: Tx,
+    *,
+    states: Sequence[StateRow],
+    moved: Sequence[tuple[Definition, StateRow, str]],
+    events: Sequence[alerts.Event],
+) -> None:
+    """States, one ledger entry for each SLO that moved (with the state it left), and the alerts: one commit."""
+    store.write_states(tx, states=states)
+    service_ids = {definition.slo.service_id for definition, _, _ in moved}
+    teams = {service.id: service.team_id for service in catalog.services(tx, ids=service_ids)} if moved else {}
+    for definition, state, before in moved:
+        ledger.append(
+            tx,
+            name=f"slo.{_PARTICIPLE[state.state]}",
+            actor=ledger.system("observer"),
+            subject=("slo", state.slo_id),
+            team_id=teams.get(definition.slo.service_id),
+            why=state.reason,
+            data={"before": before, "tier": state.tier, "cause": state.cause, "burn": state.burn},
+        )
+    if events:
+        integration = alerts.builtin_integration(tx, name="slo")
+        alerts.accept_events(tx, integration_id=integration.id, events=events)
+
+
+_PARTICIPLE = {"firing": "fired", "recovering": "recovering", "ok": "met", "unmeasured": "unmeasured"}
+
+
+def bucket_seconds_of(slice_seconds: int) -> int:
+    """Length of the series' buckets: ten slices, but about ten seconds when slices are short; divides an hour."""
+    least = slice_seconds * 10 if slice_seconds >= 60 else max(slice_seconds, 10)
+    for length in range(least, 3601):
+        if length % slice_seconds == 0 and 3600 % length == 0:
+            return length
+    return 3600
+
+
+def series_rows(
+    definitions: Sequence[Definition], rows: Ints, history: CountHistory, *, hour_at: datetime
+) -> list[dict[str, Any]]:
+    """The hour that begins at ``hour_at``, up to the current slice, of every SLO that had events in it."""
+    width = history.slice_seconds
+    per_bucket = bucket_seconds_of(width) // width
+    start = int(hour_at.timestamp()) // width
+    ends = min(start + 3600 // width, history.current + 1)
+    count = ends - start
+    if count <= 0 or start <= history.current - history.fine_slices:
+        return []
+    bad, total, _ = history.fine(rows, start=start, count=count)
+    edges = list(range(0, count, per_bucket))
+    bad, total = np.add.reduceat(bad, edges, axis=1), np.add.reduceat(total, edges, axis=1)
+    return [
+        {
+            "slo_id": definitions[int(row)].slo.id,
+            "hour_at": hour_at.astimezone(UTC),
+            "bucket_seconds": bucket_seconds_of(width),
+            "bad": bad[row].tolist(),
+            "total": total[row].tolist(),
+        }
+        for row in np.flatnonzero(total.sum(axis=1))
+    ]
