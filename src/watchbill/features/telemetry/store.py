@@ -153,6 +153,17 @@ class TelemetryStore:
             if total > 0 or not measured
         ]
 
+    def stored_counts(
+        self, operations: Sequence[OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> list[SliceCount]:
+        """What was derived before for ``operations`` in ``[start, end)``: the slices that have events, no SQL over spans."""
+        if not operations:
+            return []
+        wanted = {(operation.operation_id, operation.objective) for operation in operations}
+        first = slice_start(start, slice_seconds)
+        stored = self._stored(sorted({o.operation_id for o in operations}), first, end, slice_seconds)
+        return [count for count in stored if (count.operation_id, count.objective) in wanted]
+
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
         """The slices of ``[start, end)`` in which any service at all sent spans."""
         rows = self.engine.rows(
