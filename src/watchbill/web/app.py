@@ -1,0 +1,32 @@
+"""The screens composed: what they need, and every route of theirs."""
+
+from __future__ import annotations
+
+from litestar import Router
+from litestar.di import Provide
+
+from watchbill.web import assets, errors, home, incidents, live, me, services, session, shell, slos, teams
+from watchbill.web.shell import Web
+
+
+def web_router(web: Web) -> Router:
+    """Every page, fragment, asset and the live stream."""
+    return Router(
+        path="/",
+        route_handlers=[
+            assets.static_file,
+            assets.favicon,
+            *session.handlers,
+            *home.handlers,
+            *incidents.handlers,
+            *services.handlers,
+            *teams.handlers,
+            *slos.handlers,
+            *me.handlers,
+            *live.handlers,
+        ],
+        dependencies={"web": Provide(lambda: web, sync_to_thread=False)},
+        exception_handlers=errors.HANDLERS,
+        after_request=shell.harden,
+        include_in_schema=False,
+    )

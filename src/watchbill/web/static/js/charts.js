@@ -1,0 +1,63 @@
+// Lines over time, drawn by uPlot from the numbers the server put in data-chart. Colours are read from the style sheet.
+const drawn = new Map();
+
+function colour(name) {
+  const probe = document.createElement("i");
+  probe.className = name;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+const percent = (value, digits = 2) => (value == null ? "–" : `${value.toFixed(digits)}%`);
+
+function make(node) {
+  const given = JSON.parse(node.dataset.chart);
+  const line = colour("swatch-line");
+  const muted = colour("swatch-muted");
+  const tones = { accent: colour("swatch"), red: colour("swatch-red"), muted };
+  const zone = document.documentElement.dataset.zone || "UTC";
+  const suffix = given.unit === "%" ? (value) => percent(value) : (value) => (value == null ? "–" : `${value.toFixed(1)}${given.unit}`);
+  const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const options = {
+    width: Math.max(200, node.clientWidth),
+    height: Number(node.dataset.height || 170),
+    tzDate: (ts) => window.uPlot.tzDate(new Date(ts * 1000), zone),
+    cursor: { points: { size: 6 } },
+    legend: { live: true },
+    scales: { x: { time: true }, y: { range: (_, low, high) => [given.low ?? Math.min(low, high - 0.01), given.high ?? (high === low ? high + 1 : high * 1.05)] } },
+    axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${Number(tick.toFixed(3))}${given.unit}`) }],
+    series: [
+      { label: "Time" },
+      ...given.series.map((series) => ({
+        label: series.label,
+        stroke: tones[series.tone || "accent"],
+        width: series.dash ? 1 : 1.75,
+        dash: series.dash ? [5, 4] : undefined,
+        spanGaps: false,
+        points: { show: false },
+        value: (_, value) => suffix(value),
+      })),
+    ],
+  };
+  node.replaceChildren();
+  const plot = new window.uPlot(options, [given.x, ...given.series.map((series) => series.y)], node);
+  drawn.set(node, plot);
+}
+
+export function draw() {
+  for (const node of drawn.keys()) if (!node.isConnected) drawn.delete(node);
+  for (const node of document.querySelectorAll("[data-chart]")) if (!drawn.has(node) || !node.querySelector("canvas")) make(node);
+}
+
+const redraw = () => { drawn.forEach((plot) => plot.destroy()); drawn.clear(); draw(); };
+
+export function start() {
+  if (!document.querySelector("[data-chart]") || !window.uPlot) return;
+  draw();
+  let timer = 0;
+  window.addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(redraw, 150); });
+  window.addEventListener("themechange", redraw);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
