@@ -1,0 +1,214 @@
+"""The acts: calm, a bad release, the burn, the page, the acknowledgement, the roll-back, the recovery."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from examples.demo.mailbox import Mail
+from examples.demo.stage import Stage
+from examples.demo.story import DemoFailed, Story
+from examples.demo.watch import until
+
+CALM_SECONDS = 20
+CHOICE_SECONDS = 20
+"""How long a person at the terminal may think before the demo acknowledges by itself."""
+
+
+@dataclass
+class Seen:
+    """What the acts found, for the ones after them."""
+
+    on_call: str = ""
+    name: str = ""
+    mail: Mail | None = None
+    incident: int = 0
+    acknowledged_by: str = ""
+
+
+def play(stage: Stage, story: Story, *, seen: Seen) -> None:
+    """All acts in order.
+
+    Raises:
+        DemoFailed: one did not come out as told.
+    """
+    calm(stage, story)
+    bad_release(stage, story)
+    burn(stage, story)
+    page(stage, story, seen)
+    acknowledge(stage, story, seen)
+    roll_back(stage, story)
+    recovery(stage, story, seen)
+
+
+def calm(stage: Stage, story: Story) -> None:
+    story.chapter("Calm")
+    watch = stage.watch
+    began = time.monotonic()
+    with story.waiting("visitors look, order and pay; Watchbill learns what is normal") as say:
+
+        def all_ok() -> bool:
+            stage.refuse_dead_processes()
+            states = [slo["state"] for slo in watch.slos()]
+            say(f"visitors look, order and pay: {states.count('ok')} of {len(states)} objectives are met")
+            rested = time.monotonic() - began > CALM_SECONDS
+            return bool(states) and rested and all(state == "ok" for state in states)
+
+        until(all_ok, timeout_seconds=60, every_seconds=0.5, why="the objectives of the calm shop were not all met")
+    counts = stage.visitors()
+    quiet = not watch.incidents() and not stage.mailbox.mails
+    story.check("in calm nobody is paged", quiet, f"{len(watch.incidents())} incidents")
+    story.check("in calm the visitors meet no failure", counts.get("failed") == 0, str(counts))
+    story.tell(
+        f"{counts.get('sent', 0)} requests, {counts.get('orders', 0)} orders, {counts.get('failed', 0)} failures; "
+        f"all {len(watch.slos())} objectives are met, nobody is paged"
+    )
+
+
+def bad_release(stage: Stage, story: Story) -> None:
+    story.chapter("A bad release")
+    stage.release("v2")
+    story.moment("payments v2 released")
+    story.tell("payments [bold]v2[/bold] is out. It fails two charges of five. Nobody has told Watchbill.")
+
+
+def burn(stage: Stage, story: Story) -> None:
+    with story.waiting("the error budget of payments burns …") as say:
+
+        def firing() -> dict[str, Any] | None:
+            stage.refuse_dead_processes()
+            slo = slo_of(stage, "payments")
+            if slo["state"] != "firing":
+                return None
+            say("seen")
+            return slo
+
+        slo = until(firing, timeout_seconds=45, why="the burn of payments was not seen")
+    story.moment("burn seen")
+    story.check("the burn of 'charge card' fires at page speed", slo["tier"] == "page", str(slo.get("tier")))
+    burning = f"{slo['burn']:.0f}×" if slo.get("burn") else "far over"
+    story.tell(f"payments · charge card burns its error budget [bold red]{burning}[/bold red] as fast as it may")
+
+
+def page(stage: Stage, story: Story, seen: Seen) -> None:
+    story.chapter("The page")
+    person = stage.watch.on_call("payments")
+    seen.on_call, seen.name = person["login"], person["name"]
+    mail = stage.mailbox.wait_for(lambda each: each.acknowledge_url is not None, timeout_seconds=20)
+    if mail is None:
+        raise DemoFailed(f"no mail with an acknowledge link came; {len(stage.mailbox.mails)} others did")
+    seen.mail = mail
+    story.moment("mail in the inbox", mail.at)
+    story.check("the mail goes to the person on call for payments", mail.to == (seen.on_call,), str(mail.to))
+    story.tell(f"[bold]{seen.on_call}[/bold] is on call for team payments, and has mail:")
+    story.show_mail(mail)
+    rows = stage.watch.incidents()
+    if not rows or not rows[-1]["pages"]:
+        raise DemoFailed("there is a mail, but no incident with a page")
+    seen.incident = rows[-1]["number"]
+    found = rows[-1]["pages"][0]
+    story.check("the page is for team payments", found["team"] == "payments", str(found["team"]))
+    story.check("the page escalates until somebody answers", found["state"] == "escalating", found["state"])
+    story.tell(f"incident {seen.incident}: {rows[-1]['url']}")
+
+
+def acknowledge(stage: Stage, story: Story, seen: Seen) -> None:
+    story.chapter("The acknowledgement")
+    assert seen.mail is not None
+    link = seen.mail.acknowledge_url
+    assert link is not None
+    with httpx.Client(timeout=10, trust_env=False) as browser:
+        shown = browser.get(link)
+        story.check("the link in the mail opens without signing in", shown.status_code == 200, str(shown.status_code))
+        state = the_page(stage, seen)["state"]
+        story.check("opening the link (as mail scanners do) acknowledges nothing", state == "escalating", state)
+        story.tell("a link preview opened the link: the page still rings, as it should")
+        if story.interactive:
+            how = story.offer(
+                f"You are {seen.name}: press [bold]Enter[/bold] to acknowledge, or open the link in the mail yourself",
+                seconds=CHOICE_SECONDS,
+                done=lambda: the_page(stage, seen)["state"] == "acknowledged",
+            )
+        else:
+            how = "time"
+        if how != "done":
+            answer = browser.post(link)
+            fine = answer.status_code in (200, 303)
+            story.check("the button of the link acknowledges", fine, f"{answer.status_code} {answer.text[:200]}")
+    acknowledged = until(
+        lambda: the_page(stage, seen) if the_page(stage, seen)["state"] == "acknowledged" else None,
+        timeout_seconds=5,
+        why="the acknowledgement did not take",
+    )
+    story.moment("acknowledged")
+    seen.acknowledged_by = acknowledged["acknowledged_by"]
+    if how != "done":
+        right = seen.acknowledged_by == seen.name
+        story.check("the acknowledgement is the on-call person's", right, seen.acknowledged_by)
+    story.tell(f"[green]acknowledged[/green] by {seen.acknowledged_by}; nobody else will be woken for it")
+
+
+def roll_back(stage: Stage, story: Story) -> None:
+    story.chapter("The version put back")
+    stage.release("v1")
+    story.moment("payments v1 back")
+    story.tell("payments [bold]v1[/bold] serves again")
+
+
+def recovery(stage: Stage, story: Story, seen: Seen) -> None:
+    with story.waiting("the short windows forget the failures …") as say:
+
+        def calm_again() -> bool:
+            stage.refuse_dead_processes()
+            slo = slo_of(stage, "payments")
+            say(f"payments · charge card: {slo['state']} (burn {slo.get('burn') or 0:.0f}×)")
+            return slo["state"] in ("recovering", "ok")
+
+        until(calm_again, timeout_seconds=110, every_seconds=0.5, why="payments did not recover")
+        story.moment("burn over")
+        story.tell("the budget no longer burns")
+        say("the incident settles …")
+
+        def resolved() -> bool:
+            return str(stage.watch.incident(seen.incident)["state"]) == "resolved"
+
+        until(resolved, timeout_seconds=45, every_seconds=0.5, why="the incident did not resolve itself")
+    story.moment("incident resolved")
+    story.check("the incident resolves itself", True)
+    story.tell(f"incident {seen.incident} [green]resolved itself[/green]: {stage.url}/incidents/{seen.incident}")
+
+
+def verify(stage: Stage, story: Story, seen: Seen) -> None:
+    """Look back over all of it, by the API."""
+    rows = stage.watch.incidents()
+    story.check("there was one incident", len(rows) == 1, f"{len(rows)}: {[row['title'] for row in rows]}")
+    paged = {each["team"] for row in rows for each in row["pages"]}
+    story.check("only team payments was paged; the innocent slept", paged == {"payments"}, str(sorted(paged)))
+    strangers = {to for mail in stage.mailbox.mails for to in mail.to} - {seen.on_call}
+    story.check("no mail went to anybody else", not strangers, str(sorted(strangers)))
+    detail = stage.watch.incident(seen.incident)
+    arrived = [note for note in detail["notifications"] if note["state"] in ("sent", "delivered")]
+    right = {note["person"] for note in arrived} == {seen.name}
+    story.check("the notification is on record as sent", right, str(detail["notifications"]))
+    names = [entry["name"] for entry in detail["timeline"]]
+    for name in ("incident.opened", "incident.resolved"):
+        story.check(f"the timeline has {name}", name in names, str(names))
+    told = any("acknowledged" in name for name in names)
+    story.check("the timeline has the acknowledgement", told, str(names))
+    counts = stage.visitors()
+    story.check("the shop took every order all the while", counts.get("failed") == 0, str(counts))
+
+
+def slo_of(stage: Stage, service: str) -> dict[str, Any]:
+    for slo in stage.watch.slos():
+        if slo["service"] == service:
+            return slo
+    raise DemoFailed(f"{service} has no objective")
+
+
+def the_page(stage: Stage, seen: Seen) -> dict[str, Any]:
+    found: dict[str, Any] = stage.watch.incident(seen.incident)["pages"][0]
+    return found
