@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from watchbill.features import catalog, identity, oncall
 from watchbill.features.catalog import Team
@@ -21,11 +21,11 @@ from watchbill.runtime.db import Database, Tx
 AHEAD = timedelta(days=14)
 _YEARS = range(1971, 2201)
 
-TeamName = Annotated[str | None, Parameter(query="team", description="A team's name.")]
-ServiceName = Annotated[str | None, Parameter(query="service", description="A service's name; its owner is asked.")]
-Login = Annotated[str | None, Parameter(query="person", description="A login; `me` is the caller.")]
-From = Annotated[str | None, Parameter(query="from", description="RFC 3339; now when left out.")]
-To = Annotated[str | None, Parameter(query="to", description="RFC 3339; 14 days after `from` when left out.")]
+TeamName = Annotated[str | None, QueryParameter(name="team", description="A team's name.")]
+ServiceName = Annotated[str | None, QueryParameter(name="service", description="A service's name; its owner is asked.")]
+Login = Annotated[str | None, QueryParameter(name="person", description="A login; `me` is the caller.")]
+From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339; now when left out.")]
+To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; 14 days after `from` when left out.")]
 
 
 class PersonRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ def who_is_on_call(
     db: Database,
     team: TeamName = None,
     service: ServiceName = None,
-    at: Annotated[str | None, Parameter(description="RFC 3339; now when left out.")] = None,
+    at: Annotated[str | None, QueryParameter(description="RFC 3339; now when left out.")] = None,
 ) -> list[WatchView]:
     """Who is on call, for one team, the owner of one service, or all teams; for the past it is the record."""
     identity.require(caller, "read")
@@ -139,6 +139,7 @@ def who_is_on_call(
 
 @get("/oncall/shifts", sync_to_thread=True)
 def list_shifts(
+    *,
     caller: Caller,
     db: Database,
     team: TeamName = None,
@@ -176,6 +177,7 @@ def list_shifts(
 
 @get("/oncall/gaps", sync_to_thread=True)
 def list_gaps(
+    *,
     caller: Caller,
     db: Database,
     team: TeamName = None,
