@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -26,22 +27,15 @@ from watchbill.kernel.errors import (
     Unavailable,
     WatchbillError,
 )
+from watchbill.runtime.home import LOCAL_FILE, LocalAccess
 
 if TYPE_CHECKING:
     import httpx
 
-LOCAL_FILE = "local.json"
 _ERRORS: dict[int, type[WatchbillError]] = {
     kind.status: kind for kind in (Invalid, Unauthenticated, Forbidden, NotFound, Conflict, TooLarge, Unavailable)
 }
 _AWAY = frozenset({429, 502, 503, 504})
-
-
-class LocalAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """What `watchbill up` leaves in its home."""
-
-    url: str
-    token: str
 
 
 def read_local_access(home: Path) -> LocalAccess:
@@ -173,3 +167,8 @@ def error_of(status: int, content: bytes, url: str) -> WatchbillError:
     return kind(
         told.message, code=told.code, place=told.place, field=told.field, hint=told.hint, problems=body.problems
     )
+
+
+def path_part(text: str) -> str:
+    """``text`` as one part of a path, whatever signs it has."""
+    return quote(text, safe="@")

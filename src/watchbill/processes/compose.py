@@ -49,11 +49,7 @@ PLANS: Mapping[str, ProcessPlan] = {
             duty="intake, JSON API and web UI",
             build="watchbill.processes.server:build",
             port="port",
-            pools={
-                "intake": Pool(size=8, statement_timeout_ms=5_000),
-                "act": Pool(size=6),
-                "screens": Pool(size=8),
-            },
+            pools={"health": Pool(size=2, statement_timeout_ms=5_000)},
         ),
         ProcessPlan(
             name="pager",
@@ -89,7 +85,7 @@ class Background(Protocol):
 
 
 class Context:
-    """What a process is built from; pools are opened at first use and closed together."""
+    """What a process is built from. Pools connect at first use and are closed together."""
 
     def __init__(self, plan: ProcessPlan, settings: Settings, database_url: str) -> None:
         self.plan = plan
@@ -109,9 +105,9 @@ class Context:
             )
         return self._databases[pool]
 
-    def databases(self) -> dict[str, Database]:
-        """Every planned pool by name."""
-        return {pool: self.database(pool) for pool in self.plan.pools}
+    def open(self, name: str, size: int) -> Database:
+        """A pool that the process plans itself, such as a lane of the server."""
+        return self._databases.setdefault(name, Database(self.database_url, name=f"watchbill {name}", pool_size=size))
 
     def close(self) -> None:
         """Close every connection."""

@@ -215,7 +215,7 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
             continue
         try:
             values[name] = _convert(hints[name], raw)
-        except (msgspec.ValidationError, ValueError) as error:
+        except ValueError as error:
             problems.append(Problem(code="setting", message=f"{error}", place=variable(name), hint=_describe(name)))
     if problems:
         raise SetupError("the settings are wrong", code="settings", hint=_MIGRATION_HINT, problems=problems)
@@ -267,7 +267,12 @@ def _convert(kind: Any, raw: Any) -> Any:
         if raw.lower() not in words:
             raise ValueError(f"'{raw}' is neither true nor false")
         return words[raw.lower()]
-    return msgspec.convert(raw, Annotated[base, meta], strict=False)
+    try:
+        return msgspec.convert(raw, Annotated[options[0], meta], strict=False)
+    except msgspec.ValidationError as error:
+        if options == [int] and not str(raw).lstrip("-").isdigit():
+            raise ValueError(f"'{raw}' is not a whole number") from error
+        raise ValueError(f"'{raw}': {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

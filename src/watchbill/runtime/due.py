@@ -259,7 +259,7 @@ class OutsideDuty(Protocol[Job, Outcome]):
         """The I/O; no transaction is open. Must end within ``lease_for`` and return failures as values."""
         ...
 
-    def settle(self, tx: Tx, row: DueRow, job: Job, outcome: Outcome) -> None:
+    def settle(self, tx: Tx, row: DueRow, job: Job, outcome: Outcome, /) -> None:
         """Write the outcome. Called only while the lease holds; the row is already removed."""
         ...
 

@@ -10,7 +10,15 @@ from pathlib import Path
 import msgspec
 
 from watchbill.kernel.errors import SetupError
-from watchbill.runtime.postgres.placement import unwritable
+
+LOCAL_FILE = "local.json"
+
+
+class LocalAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """What `watchbill up` leaves in its home, for commands on the same machine: address and admin token."""
+
+    url: str
+    token: str
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +42,7 @@ class HomeLock:
             home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(home / "watchbill.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise unwritable(home, error) from error
+            raise _unwritable(home, error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._descriptor, 0)
@@ -48,7 +56,7 @@ class HomeLock:
                     code="home_in_use",
                     hint="stop that one, or choose another folder with --home DIR",
                 ) from error
-            raise unwritable(home, error) from error
+            raise _unwritable(home, error) from error
 
     def announce(self, running: Running) -> None:
         """Write where we answer, for commands on this machine."""
@@ -69,3 +77,34 @@ def running(home: Path) -> Running | None:
     except (OSError, msgspec.DecodeError):
         return None
     return found if Path(f"/proc/{found.pid}").exists() else None
+
+
+def present_token(home: Path) -> str | None:
+    """The token that lies in this home; None when there is none."""
+    try:
+        return msgspec.json.decode((home / LOCAL_FILE).read_bytes(), type=LocalAccess).token
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def leave_access(home: Path, access: LocalAccess) -> None:
+    """Write ``<home>/local.json``, mode 0600.
+
+    Raises:
+        SetupError: the home cannot be written.
+    """
+    scratch = home / (LOCAL_FILE + ".new")
+    try:
+        scratch.unlink(missing_ok=True)
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(access))
+        scratch.replace(home / LOCAL_FILE)
+    except OSError as error:
+        raise _unwritable(home, error) from error
+
+
+def _unwritable(home: Path, error: OSError) -> SetupError:
+    from watchbill.runtime.postgres.placement import unwritable  # only here: it would load the database driver
+
+    return unwritable(home, error)

@@ -158,22 +158,34 @@ def entries(
     if subject is not None:
         query = query.where(ledger_entry.c.subject_kind == subject[0], ledger_entry.c.subject_id == str(subject[1]))
     rows = tx.execute(query.order_by(ledger_entry.c.id).limit(limit))
-    return [
-        Entry(
-            id=row.id,
-            at=row.at,
-            name=row.name,
-            version=row.version,
-            actor=Actor(row.actor_kind, row.actor_id),
-            subject_kind=row.subject_kind,
-            subject_id=row.subject_id,
-            incident_id=row.incident_id,
-            team_id=row.team_id,
-            why=row.why,
-            data=row.data,
-        )
-        for row in rows
-    ]
+    return [_to_entry(row) for row in rows]
+
+
+def _to_entry(row: sa.Row[Any]) -> Entry:
+    return Entry(
+        id=row.id,
+        at=row.at,
+        name=row.name,
+        version=row.version,
+        actor=Actor(row.actor_kind, row.actor_id),
+        subject_kind=row.subject_kind,
+        subject_id=row.subject_id,
+        incident_id=row.incident_id,
+        team_id=row.team_id,
+        why=row.why,
+        data=row.data,
+    )
+
+
+def newest(tx: Tx, *, name_prefix: str | None = None, before_id: int | None = None, limit: int = 100) -> list[Entry]:
+    """Entries of the whole installation, newest first; ``name_prefix`` such as ``page.``."""
+    query = sa.select(ledger_entry)
+    if name_prefix:
+        query = query.where(ledger_entry.c.name.startswith(name_prefix, autoescape=True))
+    if before_id is not None:
+        query = query.where(ledger_entry.c.id < before_id)
+    rows = tx.execute(query.order_by(ledger_entry.c.id.desc()).limit(limit))
+    return [_to_entry(row) for row in rows]
 
 
 def ensure_partitions(tx: Tx, *, months_ahead: int = 3) -> list[str]:
