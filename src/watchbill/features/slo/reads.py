@@ -54,10 +54,9 @@ def slos(
     limit: int = 1000,
 ) -> list[SloView]:
     """SLOs, the worst first: firing, recovering, then by what remains of the budget."""
-    if service_id is not None:
-        services = [catalog.service(tx, id=service_id)]
-    else:
-        services = catalog.services(tx, team_id=team_id)
+    services = (
+        catalog.services(tx, team_id=team_id) if service_id is None else [catalog.service(tx, id=service_id)]
+    )
     found = _views(tx, store.slos_of_services(tx, service_ids=[service.id for service in services]), services)
     if state is not None:
         found = [view for view in found if (view.state.state if view.state else "unmeasured") == state]

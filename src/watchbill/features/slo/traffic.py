@@ -145,8 +145,11 @@ def read_traffic(history: CountHistory, rows: Ints, *, length: int, skip: int) -
     day = 24 * 3600 // history.slice_seconds
     earlier = np.full((rows.size, 2), np.nan)
     for column, days in enumerate((1, 7)):
-        counted, known = history.bucket_total(rows, slice_number=history.current - skip - days * day)
-        enough = known * 2 >= history.bucket_slices
-        earlier[enough, column] = counted[enough] * length / known[enough]
+        for shift in (-history.bucket_slices, 0, history.bucket_slices):  # pauses are not punctual
+            then = history.current - skip - days * day + shift
+            counted, known = history.bucket_total(rows, slice_number=then)
+            enough = known * 2 >= history.bucket_slices
+            per_check = counted[enough] * length / known[enough]
+            earlier[enough, column] = np.fmin(earlier[enough, column], per_check)
     expected = expected_traffic(blocks[:, :-1], whole[:, :-1], earlier)
     return Reading(blocks[:, -1], whole[:, -1], expected)
