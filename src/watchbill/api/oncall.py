@@ -9,14 +9,15 @@ from uuid import UUID
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
+from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.features import catalog, identity, oncall
 from watchbill.features.catalog import Team
 from watchbill.features.identity import Caller, Person
 from watchbill.kernel.clock import as_utc, parse_instant
 from watchbill.kernel.errors import Invalid, NotFound, Problem
-from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.db import Tx
 
 AHEAD = timedelta(days=14)
 _YEARS = range(1971, 2201)
@@ -110,8 +111,8 @@ class OverrideView(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/oncall", sync_to_thread=True)
 def who_is_on_call(
-    caller: Caller,
-    db: Database,
+    caller: GivenCaller,
+    db: GivenDb,
     team: TeamName = None,
     service: ServiceName = None,
     at: Annotated[str | None, QueryParameter(description="RFC 3339; now when left out.")] = None,
@@ -140,8 +141,8 @@ def who_is_on_call(
 @get("/oncall/shifts", sync_to_thread=True)
 def list_shifts(
     *,
-    caller: Caller,
-    db: Database,
+    caller: GivenCaller,
+    db: GivenDb,
     team: TeamName = None,
     service: ServiceName = None,
     person: Login = None,
@@ -178,8 +179,8 @@ def list_shifts(
 @get("/oncall/gaps", sync_to_thread=True)
 def list_gaps(
     *,
-    caller: Caller,
-    db: Database,
+    caller: GivenCaller,
+    db: GivenDb,
     team: TeamName = None,
     service: ServiceName = None,
     start: From = None,
@@ -208,7 +209,7 @@ def list_gaps(
 
 
 @post("/oncall/overrides", sync_to_thread=True)
-def add_override(caller: Caller, db: Database, data: NewOverride) -> OverrideView:
+def add_override(caller: GivenCaller, db: GivenDb, data: JSONBody[NewOverride]) -> OverrideView:
     """Put somebody on call, whoever's turn it is (members of the team and admins); a past start becomes now."""
     with db.transaction() as tx:
         team = _team(tx, data.team, None)
@@ -236,7 +237,7 @@ def add_override(caller: Caller, db: Database, data: NewOverride) -> OverrideVie
 
 
 @delete("/oncall/overrides/{override_id:uuid}", sync_to_thread=True)
-def cancel_override(caller: Caller, db: Database, override_id: UUID) -> None:
+def cancel_override(caller: GivenCaller, db: GivenDb, override_id: FromPath[UUID]) -> None:
     """End an override now (members of the team and admins); what has been stays."""
     with db.transaction() as tx:
         found = oncall.override_by_id(tx, override_id=override_id)

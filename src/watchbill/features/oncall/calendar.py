@@ -36,4 +36,5 @@ def to_ical(entries: Sequence[CalendarEntry], *, name: str, made_at: datetime) -
         if entry.description:
             event.add("description", entry.description)
         calendar.add_component(event)
-    return calendar.to_ical()
+    written: bytes = calendar.to_ical()
+    return written
