@@ -5,6 +5,7 @@ from watchbill.features.identity.actions import (
     change_person,
     ensure_people,
     ensure_person,
+    ids_of,
     list_people,
     people,
     person_by_id,
@@ -26,7 +27,7 @@ from watchbill.features.identity.invitations import (
     invited_person,
     set_password,
 )
-from watchbill.features.identity.logic import Action, may, normalise_login, refusal, require
+from watchbill.features.identity.logic import SECRET_PREFIX, Action, may, normalise_login, refusal, require
 from watchbill.features.identity.model import Caller, ContactMethod, Person, Role, Session, Token
 from watchbill.features.identity.sessions import (
     SESSION_COOKIE,
@@ -52,6 +53,7 @@ from watchbill.features.identity.tokens import (
 
 __all__ = [
     "CHANNELS",
+    "SECRET_PREFIX",
     "SESSION_COOKIE",
     "SESSION_FOR",
     "Action",
@@ -77,6 +79,7 @@ __all__ = [
     "erase_person",
     "find_session",
     "forget_expired_sessions",
+    "ids_of",
     "invitation_claims",
     "invite_person",
     "invited_person",

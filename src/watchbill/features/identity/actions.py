@@ -73,6 +73,11 @@ def _ids_of(tx: Tx, logins: list[str]) -> dict[str, UUID]:
     return {row.login: row.id for row in rows}
 
 
+def ids_of(tx: Tx, *, logins: Iterable[str]) -> dict[str, UUID]:
+    """The ids of those of these logins (in lower case) that are known."""
+    return _ids_of(tx, sorted(set(logins)))
+
+
 def ensure_person(tx: Tx, *, login: str, name: str | None = None, actor: Actor = MANIFEST) -> Person:
     """The person with this login, made when new; ``name`` is set when given."""
     person_id = ensure_people(tx, logins=[login], actor=actor)[login]
