@@ -13,16 +13,7 @@ import structlog
 _SECRET_KEYS = frozenset(
     {"password", "secret", "token", "key", "authorization", "cookie", "url_with_password", "database_url", "smtp_url"}
 )
-_QUIET = (
-    "httpx",
-    "httpcore",
-    "alembic",
-    "alembic.runtime.migration",
-    "clickhouse_connect",
-    "urllib3",
-    "apprise",
-    "uvicorn",
-)
+_QUIET = ("httpx", "httpcore", "alembic", "clickhouse_connect", "urllib3", "apprise", "uvicorn")
 
 
 def setup(
