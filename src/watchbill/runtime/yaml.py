@@ -66,6 +66,13 @@ class Document:
             self._root = next(_compose(" " * self._column + self._text))
         return self._root
 
+    def value(self, path: Path) -> Any:
+        """The data at ``path``, which must exist."""
+        found = self.data
+        for part in path:
+            found = found[part]
+        return found
+
     def position(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Line and column, from 1, of the value at ``path`` (or of its key).
 
