@@ -2,22 +2,106 @@
 
 from __future__ import annotations
 
+import ipaddress
+from datetime import timedelta
 from typing import Any
 
+import structlog
+
+from watchbill.features import alerts, identity, slo
+from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
+from watchbill.kernel.errors import Unauthenticated, WatchbillError
 from watchbill.processes.compose import Context, Parts
+from watchbill.processes.otlp import KnownKeys, Limits, OtlpReceiver, Verify
+from watchbill.runtime.db import Database
+from watchbill.runtime.loops import Loop
+
+log = structlog.get_logger("watchbill.observer")
 
 
-def build(context: Context) -> Parts:  # noqa: ARG001
-    """The OTLP receiver's app and the loops of telemetry and SLOs."""
-    return Parts(app=_nothing_here)
+def build(context: Context) -> Parts:
+    """The OTLP receiver's app, the writer behind it, and the loop that counts and evaluates."""
+    settings = context.settings
+    db = context.database("observer")
+    store = TelemetryStore(settings.telemetry_store_url)
+    store.ensure_schema(settings.retention_days)
+    commit = GroupCommit(store)
+    receiver = OtlpReceiver(
+        commit,
+        LateSpans(),
+        limits=Limits(retention=timedelta(days=settings.retention_days)),
+        keys=None if is_loopback(settings.host) else KnownKeys(verify_with(db)),
+    )
+    evaluator = slo.build_evaluator(db=db, source=store, settings=settings)
+
+    def evaluate() -> int:
+        evaluator.evaluate_once()
+        return 0
+
+    def ready() -> str | None:
+        try:
+            store.ping()
+        except WatchbillError as error:
+            return error.problem.message
+        return None
+
+    return Parts(
+        app=_with_lifespan(receiver),
+        loops=[Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds)],
+        background=[_Writing(store, commit)],
+        ready=ready,
+    )
 
 
-async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "lifespan":
+class _Writing:
+    """The writer's thread; at the end the engine is let go, so that the next observer can open its folder."""
+
+    def __init__(self, store: TelemetryStore, commit: GroupCommit) -> None:
+        self._store = store
+        self._commit = commit
+
+    def start(self) -> None:
+        self._commit.start()
+
+    def stop(self) -> None:
+        self._commit.stop()
+        self._store.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def verify_with(db: Database) -> Verify:
+    """Telemetry is taken with an integration's key or an API token of any role."""
+
+    def verify(key: str) -> bool:
+        with db.transaction() as tx:
+            try:
+                alerts.integration_by_key(tx, key=key)
+            except Unauthenticated:
+                try:
+                    identity.authenticate_token(tx, secret=key)
+                except Unauthenticated:
+                    return False
+        return True
+
+    return verify
+
+
+def _with_lifespan(app: Any) -> Any:
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
         while True:
             message = await receive()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"not found\n"})
+
+    return wrapped

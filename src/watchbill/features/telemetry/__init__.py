@@ -1,5 +1,6 @@
 """Telemetry in ClickHouse: OTLP in, counts of good and bad events out. Only the observer process uses it."""
 
+from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
@@ -15,6 +16,7 @@ from watchbill.features.telemetry.model import (
 from watchbill.features.telemetry.store import TelemetryStore
 
 __all__ = [
+    "GroupCommit",
     "Inserted",
     "LateSpans",
     "OperationMatch",

@@ -13,9 +13,7 @@ import msgspec
 
 from watchbill.features.telemetry.model import OperationMatch
 
-ENTRY = (
-    "(ParentSpanId IN ('', '0000000000000000') OR SpanKind IN ('Server', 'SPAN_KIND_SERVER', 'SERVER'))"
-)
+ENTRY = "(ParentSpanId IN ('', '0000000000000000') OR SpanKind IN ('Server', 'SPAN_KIND_SERVER', 'SERVER'))"
 _FAILED_STATUS = "StatusCode IN ('Error', 'STATUS_CODE_ERROR', 'ERROR')"
 _IS_SERVER = "SpanKind IN ('Server', 'SPAN_KIND_SERVER', 'SERVER')"
 
@@ -65,7 +63,7 @@ WEIGHT = f"""multiIf(
     {_P_VALUE} != '' AND toUInt8OrZero({_P_VALUE}) < 63, exp2(toUInt8OrZero({_P_VALUE})),
     {_HAS_SAMPLING}, NULL,
     SpanAttributes['SampleRate'] != '', if({_RATE} >= 1 AND isFinite({_RATE}), {_RATE}, NULL),
-    {_attribute('sampling.probability', 'sampler.probability')} != '',
+    {_attribute("sampling.probability", "sampler.probability")} != '',
         if({_PROBABILITY} > 0 AND {_PROBABILITY} <= 1, 1 / {_PROBABILITY}, NULL),
     SpanAttributes['sampler.type'] = 'probabilistic', if({_PARAM} > 0 AND {_PARAM} <= 1, 1 / {_PARAM}, NULL),
     SpanAttributes['sampler.type'] IN ('', 'const') AND SpanAttributes['tailsampling.policy'] = '', 1.,
@@ -79,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     attribute_keys: tuple[str, ...]
     thresholds_ns: tuple[int, ...]
     services: tuple[str, ...]
-    columns: dict[str, list[object]]
+    columns: dict[str, Sequence[object]]
 
 
 def plan(operations: Sequence[OperationMatch]) -> Plan:
@@ -106,8 +104,7 @@ def plan(operations: Sequence[OperationMatch]) -> Plan:
             "attribute_positions": [[position[key] for key in sorted(o.attributes)] for o in ordered],
             "attribute_values": [[o.attributes[key] for key in sorted(o.attributes)] for o in ordered],
             "threshold_position": [
-                0 if o.latency_threshold_ns is None else threshold_position[o.latency_threshold_ns]
-                for o in ordered
+                0 if o.latency_threshold_ns is None else threshold_position[o.latency_threshold_ns] for o in ordered
             ],
         },
     )

@@ -38,6 +38,7 @@ class TelemetryStore:
         self._version = 0
         self._columns: dict[str, frozenset[str]] = {}
         self._revision = ""
+        self._revision_until_ns = 0
         self._deriving = threading.Lock()
 
     def ensure_schema(self, ttl_days: int = 30) -> None:
@@ -59,9 +60,7 @@ class TelemetryStore:
         """Store serialized ``ExportLogsServiceRequest``s in one durable insert."""
         return self._insert(["otel_logs"], requests)
 
-    def insert_metrics(
-        self, requests: Sequence[bytes], *, kinds: Iterable[str] = schema.METRIC_KINDS
-    ) -> Inserted:
+    def insert_metrics(self, requests: Sequence[bytes], *, kinds: Iterable[str] = schema.METRIC_KINDS) -> Inserted:
         """Store serialized ``ExportMetricsServiceRequest``s: one insert for each of ``kinds`` that they hold."""
         return self._insert([f"otel_metrics_{kind}" for kind in kinds], requests)
 
@@ -106,12 +105,10 @@ class TelemetryStore:
                 self.engine.command(counts.derive_sql(plan.attribute_keys), parameters, role="reader")
                 self.engine.command(counts.CLEAR_SQL, parameters, role="reader")
                 self.engine.command(counts.COVERAGE_SQL, parameters, role="reader")
-        wanted = {(operation.operation_id, operation.objective) for operation in operations}
-        stored = self._stored(sorted({o.operation_id for o in operations}), first, last, slice_seconds)
-        return [count for count in stored if (count.operation_id, count.objective) in wanted]
+        return self.stored_counts(operations, start=first, end=last, slice_seconds=slice_seconds)
 
     def _write_plan(self, plan: counts.Plan) -> None:
-        if plan.revision == self._revision:
+        if plan.revision == self._revision and self._now_ns() < self._revision_until_ns:
             return
         found = self.engine.rows(
             "SELECT count() FROM watchbill_sli_match WHERE revision = {revision:String}"
@@ -124,8 +121,9 @@ class TelemetryStore:
             )
             written_at = datetime.fromtimestamp(self._now_ns() // 1_000_000_000, UTC)
             columns = {**plan.columns, "written_at": [written_at] * len(plan.columns["revision"])}
-            self.engine.write_rows("watchbill_sli_match", list(columns), list(columns.values()))
-        self._revision = plan.revision
+            self.engine.write_rows("watchbill_sli_match", list(columns), [*columns.values()])
+        # Written rows live two days; an hour from here is well inside that, and then they are looked for again.
+        self._revision, self._revision_until_ns = plan.revision, self._now_ns() + 3_600_000_000_000
 
     def _stored(
         self, operation_ids: Sequence[UUID], start: datetime, end: datetime, slice_seconds: int
@@ -156,7 +154,7 @@ class TelemetryStore:
     def stored_counts(
         self, operations: Sequence[OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
     ) -> list[SliceCount]:
-        """What was derived before for ``operations`` in ``[start, end)``: the slices that have events, no SQL over spans."""
+        """What was derived before for ``operations`` in ``[start, end)``: the slices with events."""
         if not operations:
             return []
         wanted = {(operation.operation_id, operation.objective) for operation in operations}

@@ -155,8 +155,7 @@ _TRACE_COLUMNS = {
     "SpanKind": "transform(i.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'],"
     " 'Unspecified')",
     "SpanAttributes": _map("i.attributes"),
-    "Duration": "if(i.end_time_unix_nano > i.start_time_unix_nano,"
-    " i.end_time_unix_nano - i.start_time_unix_nano, 0)",
+    "Duration": "if(i.end_time_unix_nano > i.start_time_unix_nano, i.end_time_unix_nano - i.start_time_unix_nano, 0)",
     "StatusCode": "transform(i.status.code, [1, 2], ['Ok', 'Error'], 'Unset')",
     "StatusMessage": "i.status.message",
     "Events.Timestamp": f"arrayMap(e -> {_nanos('e.time_unix_nano')}, i.events)",

@@ -1,0 +1,1 @@
+"""Benches: each prints its figure and the limit beside it."""
