@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Router
 from litestar.di import Provide
 
-from watchbill.web import assets, errors, home, incidents, live, me, services, session, shell, slos, teams
+from watchbill.web import assets, errors, home, incidents, links, live, me, services, session, shell, slos, teams
 from watchbill.web.shell import Web
 
 
@@ -19,6 +19,7 @@ def web_router(web: Web) -> Router:
             *session.handlers,
             *home.handlers,
             *incidents.handlers,
+            *links.handlers,
             *services.handlers,
             *teams.handlers,
             *slos.handlers,

@@ -98,11 +98,15 @@ def sse(broadcaster: Broadcaster) -> Stream:
     )
 
 
-@get("/stream", sync_to_thread=True)
-def stream(request: Request[Any, Any, Any], web: Web) -> Stream:
+@get("/stream", opt={"stream": True})
+async def stream(request: Request[Any, Any, Any], web: Web) -> Stream:
     """What changed, for a signed-in page."""
-    with web.screens.transaction() as tx:
-        signed_in(tx, request)
+
+    def check() -> None:
+        with web.screens.transaction() as tx:
+            signed_in(tx, request)
+
+    await web.lanes["screens"].run(check)
     return sse(web.live)
 
 

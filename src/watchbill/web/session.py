@@ -9,9 +9,10 @@ from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
 from watchbill.features import identity
+from watchbill.features.identity import SESSION_COOKIE
 from watchbill.kernel.errors import Forbidden, Invalid, Unauthenticated
 from watchbill.web import shell
-from watchbill.web.shell import SESSION_COOKIE, AnyRequest, Form, Web
+from watchbill.web.shell import ACT, AnyRequest, Form, Web
 
 INVITATION = "invitation"
 """The purpose that invitation links are signed for."""
@@ -63,7 +64,7 @@ def sign_in_page(request: AnyRequest, web: Web) -> Response[Any]:
     return shell.page(request, "sign_in.html", to=to, refused=None, login="")
 
 
-@post("/sign-in", sync_to_thread=True, status_code=303)
+@post("/sign-in", sync_to_thread=True, status_code=303, opt=ACT)
 def sign_in(request: AnyRequest, web: Web, data: Form) -> Response[Any]:
     """Login and password, or a token."""
     _from_our_page(request)
@@ -81,7 +82,7 @@ def sign_in(request: AnyRequest, web: Web, data: Form) -> Response[Any]:
     return _enter(web, request, secret, to)
 
 
-@post("/sign-out", sync_to_thread=True, status_code=303)
+@post("/sign-out", sync_to_thread=True, status_code=303, opt=ACT)
 def sign_out(request: AnyRequest, web: Web, data: Form) -> Response[None]:
     """End this browser's session."""
     with shell.acting(web, request, data) as screen:
@@ -91,7 +92,7 @@ def sign_out(request: AnyRequest, web: Web, data: Form) -> Response[None]:
     return answer
 
 
-@get("/invitations/{signed:str}", sync_to_thread=True)
+@get("/invitation/{signed:str}", sync_to_thread=True)
 def invitation(request: AnyRequest, web: Web, signed: str) -> Response[Any]:
     """Whom the link invites, and a form for a password."""
     with web.screens.transaction() as tx:
@@ -100,7 +101,7 @@ def invitation(request: AnyRequest, web: Web, signed: str) -> Response[Any]:
         return shell.page(request, "invitation.html", invited=invited, refused=None)
 
 
-@post("/invitations/{signed:str}", sync_to_thread=True, status_code=303)
+@post("/invitation/{signed:str}", sync_to_thread=True, status_code=303, opt=ACT)
 def accept(request: AnyRequest, web: Web, signed: str, data: Form) -> Response[Any]:
     """Set the password, and in."""
     _from_our_page(request)

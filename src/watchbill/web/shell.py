@@ -15,8 +15,9 @@ from litestar import Request, Response
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
+from watchbill.api.pools import Lanes
 from watchbill.features import catalog, identity, paging
-from watchbill.features.identity import Caller, Person
+from watchbill.features.identity import SESSION_COOKIE, Caller, Person
 from watchbill.kernel.errors import Forbidden, Unauthenticated
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
@@ -26,8 +27,9 @@ from watchbill.web import view
 if TYPE_CHECKING:
     from watchbill.web.live import Broadcaster
 
-SESSION_COOKIE = "watchbill_session"
 CSRF_HEADER = "x-csrf-token"
+ACT = {"lane": "act"}
+"""``opt`` of every handler that changes something."""
 THEMES = ("auto", "light", "dark")
 
 AnyRequest = Request[Any, Any, Any]
@@ -46,13 +48,20 @@ _HEADERS = {
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):
-    """What screens stand on. ``act`` is the pool of acknowledgements, so that slow screens cannot stop one."""
+    """What screens stand on. Actions have a lane of their own, so that slow screens cannot stop one."""
 
     settings: Settings
-    screens: Database
-    act: Database
+    lanes: Lanes
     signer: Signer
     live: Broadcaster
+
+    @property
+    def screens(self) -> Database:
+        return self.lanes["screens"].db
+
+    @property
+    def act(self) -> Database:
+        return self.lanes["act"].db
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ if (window.Idiomorph) {
   window.Idiomorph.defaults.ignoreActiveValue = true;
   window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
   window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (before, after) =>
-    !(before.dataset?.chart && before.dataset.chart === after.dataset?.chart);
+    !(before.dataset?.chart && before.dataset.chart === after.dataset?.chart) && before.dataset?.keep === undefined;
 }
 
 startTimes();

@@ -10,7 +10,7 @@ const icon = (name) => {
   return svg;
 };
 
-export function toast(text, tone = "green") {
+export function toast(text, tone = "green", undo = null, undoAt = null) {
   const place = document.getElementById("toasts");
   if (!place) return;
   const box = document.createElement("div");
@@ -23,9 +23,18 @@ export function toast(text, tone = "green") {
   close.setAttribute("aria-label", "Dismiss");
   close.append(icon("close"));
   close.addEventListener("click", () => box.remove());
-  box.append(icon(tone === "red" ? "incident" : "checkcircle"), words, close);
+  box.append(icon(tone === "red" ? "incident" : "checkcircle"), words);
+  if (undo) {
+    const back = document.createElement("button");
+    back.className = "btn btn-s";
+    back.type = "button";
+    back.textContent = undo;
+    back.addEventListener("click", () => { box.remove(); window.htmx.ajax("POST", undoAt, { source: document.body, swap: "none", values: {} }); });
+    box.append(back);
+  }
+  box.append(close);
   place.append(box);
-  if (tone !== "red") setTimeout(() => box.remove(), 6000);
+  if (tone !== "red") setTimeout(() => box.remove(), undo ? 12000 : 6000);
 }
 
 async function copy(button) {
@@ -59,7 +68,7 @@ export function start() {
     if (form && event.target.tagName === "SELECT") form.requestSubmit();
   });
   const body = document.body;
-  body.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone));
+  body.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone, event.detail.undo, event.detail.undoAt));
   body.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 401) { window.location.reload(); return; }
     if (!event.detail.xhr.getResponseHeader("HX-Trigger")) toast("That did not work. Reload the page and try again.", "red");

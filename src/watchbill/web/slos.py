@@ -1,0 +1,128 @@
+"""SLOs: the board of all, and one with its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get
+
+from watchbill.features import catalog, paging, slo
+from watchbill.features.slo import SloView
+from watchbill.web import incidents, shell
+from watchbill.web.shell import AnyRequest, Screen, Web
+
+STATES = ("firing", "recovering", "ok", "unmeasured")
+SPANS = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+_SORTS: dict[str, Callable[[SloView], Any]] = {
+    "service": lambda view: (view.service, view.operation, view.slo.name),
+    "budget": lambda view: (view.state is None or view.state.budget_remaining is None, _remaining(view)),
+    "burn": lambda view: -(view.state.burn or 0.0) if view.state else 1.0,
+    "target": lambda view: -view.slo.target,
+    "team": lambda view: (view.team, view.service, view.operation),
+}
+
+
+def _remaining(view: SloView) -> float:
+    return float(view.state.budget_remaining) if view.state and view.state.budget_remaining is not None else 0.0
+
+
+@get("/slos", sync_to_thread=True)
+def board(
+    request: AnyRequest, web: Web, sort: str = "", state: str = "", team: str = "", q: str = ""
+) -> Response[Any]:
+    """Every SLO, the worst first unless asked otherwise."""
+    with shell.looking(web, request) as screen:
+        teams = catalog.teams(screen.tx)
+        chosen = next((t for t in teams if t.name == team), None)
+        views = slo.slos(screen.tx, team_id=chosen.id if chosen else None)
+        counts = {name: sum(1 for view in views if state_of(view) == name) for name in STATES}
+        words = q.lower().split()
+        shown = [
+            view
+            for view in views
+            if (not state or state_of(view) == state)
+            and all(word in f"{view.service} {view.operation} {view.slo.name} {view.team}".lower() for word in words)
+        ]
+        if sort in _SORTS:
+            shown.sort(key=_SORTS[sort])
+        return screen.page(
+            "slos.html",
+            title="SLOs",
+            live="slo:* incident:*",
+            views=shown[:500],
+            counts=counts,
+            all=len(views),
+            sort=sort,
+            state=state,
+            team=team,
+            teams=teams,
+            q=q,
+            observer=slo.observer_note(screen.tx),
+        )
+
+
+def state_of(view: SloView) -> str:
+    """An SLO that was never evaluated is unmeasured."""
+    return view.state.state if view.state else "unmeasured"
+
+
+def charts(screen: Screen, view: SloView, span: timedelta) -> dict[str, str]:
+    """What uPlot draws: the SLI, the burn rate and the budget left, as JSON; empty without data."""
+    points = slo.series(screen.tx, slo=view.slo, start=screen.tx.now - span, end=screen.tx.now)
+    if not points:
+        return {}
+    x = [int(point.at.timestamp()) for point in points]
+    target = float(view.slo.target)
+    sli = [None if not point.total else 100 * (1 - point.bad / point.total) for point in points]
+    budget = [None if point.budget_remaining is None else 100 * point.budget_remaining for point in points]
+    worst = min((value for value in sli if value is not None), default=target)
+    return {
+        "sli": _chart(x, "%", [("SLI", sli, "accent", False), ("Target", [target] * len(x), "red", True)],
+                      low=min(worst, target) - (100 - target) / 2, high=100.0),
+        "burn": _chart(x, "×", [("Burn rate", [point.burn for point in points], "accent", False),
+                                ("Spends it all", [1.0] * len(x), "red", True)], low=0.0),
+        "budget": _chart(x, "%", [("Budget left", budget, "accent", False)],
+                         low=min([0.0, *(value for value in budget if value is not None)]), high=100.0),
+    }
+
+
+def _chart(
+    x: list[int],
+    unit: str,
+    series: list[tuple[str, list[Any], str, bool]],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    lines = [{"label": label, "y": y, "tone": tone, "dash": dash} for label, y, tone, dash in series]
+    return msgspec.json.encode({"x": x, "unit": unit, "series": lines, "low": low, "high": high}).decode()
+
+
+@get("/slos/{id:uuid}", sync_to_thread=True)
+def one_slo(request: AnyRequest, web: Web, id: UUID, span: str = "1d") -> Response[Any]:
+    """One SLO: what it promises, how fast it burns, what is left."""
+    with shell.looking(web, request) as screen:
+        detail = slo.slo_detail(screen.tx, id=id)
+        service = catalog.service(screen.tx, id=detail.view.slo.service_id)
+        found = paging.incident_list(screen.tx, state="open", service_id=service.id, limit=20)
+        chosen = span if span in SPANS else "1d"
+        return screen.page(
+            "slo.html",
+            title=f"{detail.view.operation}: {detail.view.slo.name}",
+            live="slo:* incident:*",
+            detail=detail,
+            view=detail.view,
+            service=service,
+            rows=incidents.rows(screen, found),
+            span=chosen,
+            spans=list(SPANS),
+            charts=charts(screen, detail.view, SPANS[chosen]),
+        )
+
+
+handlers = [board, one_slo]
