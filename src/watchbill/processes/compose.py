@@ -118,13 +118,15 @@ class Context:
 class Parts(msgspec.Struct, kw_only=True):
     """What a process runs: an ASGI ``app`` or none, ``loops``, and what else has to be started and stopped.
 
-    ``ready`` answers /readyz beyond "can write to PostgreSQL".
+    ``ready`` answers /readyz beyond "can write to PostgreSQL". ``on_stop`` is called as soon as the
+    process is told to stop, before open connections are waited for: streams say goodbye there.
     """
 
     app: Any = None
     loops: Sequence[Loop] = ()
     background: Sequence[Background] = ()
     ready: Callable[[], str | None] | None = None
+    on_stop: Callable[[], None] | None = None
 
 
 def plan_of(name: str) -> ProcessPlan:

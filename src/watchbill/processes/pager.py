@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
+from watchbill.channels import Context as ChannelContext
+from watchbill.channels import Sender
 from watchbill.features import paging
+from watchbill.features.paging import SendNotification, SignedLinks
 from watchbill.processes.compose import Context, Parts
 from watchbill.runtime import due
 from watchbill.runtime.db import Database
 from watchbill.runtime.due import InsideDuty
+from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
+from watchbill.runtime.signing import Signer
+
+SENDERS = 8
+"""How many providers are talked to at the same time."""
 
 
 def build(context: Context) -> Parts:
     """Routing, steps and notifications, each on a loop of its own, so that an alert storm delays no step."""
     db = context.database("pager")
-    settle_for = timedelta(seconds=context.settings.settle_seconds)
+    settings = context.settings
+    sender = Sender(
+        ChannelContext(
+            http=HttpOut(allow_private=settings.allow_private_addresses),
+            smtp_url=settings.smtp_url,
+            mail_from=settings.mail_from,
+            allow_private_addresses=settings.allow_private_addresses,
+        )
+    )
+    links = SignedLinks(base_url=settings.base_url, signer=Signer(settings.secret_keys))
     return Parts(
         loops=[
-            inside_loop("routing", db, paging.routing_duties(settle_for=settle_for)),
+            inside_loop("routing", db, paging.routing_duties(settle_for=timedelta(seconds=settings.settle_seconds))),
             inside_loop("steps", db, paging.page_duties()),
+            sending_loop("notifications", db, SendNotification(send=sender, links=links)),
         ]
     )
 
@@ -35,6 +56,50 @@ def inside_loop(name: str, db: Database, duties: Sequence[InsideDuty], *, batch:
         idle_seconds=1.0,
         due_in=lambda: seconds_until_due(db, kinds),
     )
+
+
+def sending_loop(name: str, db: Database, duty: SendNotification) -> Loop:
+    """A loop that sends on bounded threads; it never leases more than threads are free to take up at once."""
+    threads = _FreeThreads(SENDERS)
+
+    def work() -> int:
+        free = threads.wait_for_one(timeout_seconds=1.0)
+        return due.work_outside(db, duty, limit=free, executor=threads) if free else 0
+
+    return Loop(
+        name,
+        work,
+        channels=[duty.kind],
+        idle_seconds=1.0,
+        due_in=lambda: seconds_until_due(db, [duty.kind]),
+    )
+
+
+class _FreeThreads(ThreadPoolExecutor):
+    """An executor that knows how many of its threads have nothing to do."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, thread_name_prefix="send")
+        self._free = size
+        self._changed = threading.Condition()
+
+    def wait_for_one(self, *, timeout_seconds: float) -> int:
+        """How many threads are free; 0 when none was for that long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free > 0, timeout_seconds)
+            return self._free
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._changed:
+            self._free -= 1
+        future = super().submit(fn, *args, **kwargs)
+        future.add_done_callback(self._freed)
+        return future
+
+    def _freed(self, _: Future[Any]) -> None:
+        with self._changed:
+            self._free += 1
+            self._changed.notify()
 
 
 def seconds_until_due(db: Database, kinds: Sequence[str]) -> float | None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,7 +60,7 @@ def run_process(name: str, settings: Settings) -> None:
         if plan.port is None:
             _serve_health(plan, settings, listener, ready, stopping)
         else:
-            _serve_app(health.with_health(parts.app, ready), listener, stopping)
+            _serve_app(health.with_health(parts.app, ready), listener, stopping, parts.on_stop)
     finally:
         busy = group.stop(_STOP_SECONDS)
         if busy:
@@ -139,10 +140,18 @@ def _note_address(home: Path, name: str, address: str) -> Path | None:
     return note
 
 
-def _serve_app(app: Any, listener: socket.socket, stopping: threading.Event) -> None:
+def _serve_app(
+    app: Any, listener: socket.socket, stopping: threading.Event, on_stop: Callable[[], None] | None
+) -> None:
     import uvicorn
 
-    server = uvicorn.Server(
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if on_stop is not None:
+                on_stop()
+            super().handle_exit(sig, frame)
+
+    server = Server(
         uvicorn.Config(
             app,
             log_config=None,

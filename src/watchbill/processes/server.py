@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
+from watchbill.intake.http import intake_router
 from watchbill.processes.compose import Context, Parts
+from watchbill.runtime.signing import Signer
+from watchbill.web.app import web_router
+from watchbill.web.live import Broadcaster
+from watchbill.web.shell import Web
 
 
 def build(context: Context) -> Parts:
     """One Litestar app over separate lanes, so that slow screens cannot stop intake or an acknowledgement."""
+    settings = context.settings
     lanes = Lanes.over(context.open)
-    return Parts(app=create_app(settings=context.settings, lanes=lanes))
+    live = Broadcaster(context.database_url)
+    web = Web(settings=settings, lanes=lanes, signer=Signer(settings.secret_keys), live=live)
+    app = create_app(
+        settings=settings,
+        lanes=lanes,
+        handlers=[intake_router(), web_router(web)],
+        on_startup=[live.start],
+    )
+    return Parts(app=app, on_stop=live.close)
