@@ -12,8 +12,8 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-
 from tests.journeys.stage import ACTOR, Stage
+
 from watchbill.features import alerts, catalog, slo, telemetry
 from watchbill.features.catalog.actions import write_services
 from watchbill.features.slo.evaluator import Evaluator
@@ -240,12 +240,12 @@ def test_lost_traffic_pages_the_owner_within_five_minutes_while_others_report(wa
     """slo.silence"""
     watch.calm_past(600)
     watch.live(2)
-    for minute in range(1, 6):
+    for _ in range(5):
         watch.live(1, total=0)
         if watch.stage.addresses():
             break
     assert watch.stage.addresses() == ["alice"]
-    assert minute <= 5
+
     assert watch.alerts()[0].title == "card · charge card: traffic lost"
     assert watch.view.state.cause == "traffic"
     watch.live(4)

@@ -29,6 +29,11 @@ NOUNS: tuple[str, ...] = (
     "oncall",
     "tokens",
     "integrations",
+    "events",
+    "incidents",
+    "slos",
+    "test_page",
+    "ledger",
     "status",
 )
 """Modules of this package that have ``handlers``, in the order of the reference page."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from watchbill.features.slo import logic
 from watchbill.features.slo.budget import as_decimal, budget, seconds_to_exhaustion, seconds_to_reset
 from watchbill.features.slo.history import BUDGET, CountHistory
+from watchbill.features.slo.model import STATES
 from watchbill.features.slo.objectives import plan_windows
 
 DAY = 86_400
@@ -81,7 +82,7 @@ class Bench:
     @property
     def state(self) -> str:
         tier = logic.TIERS[int(self.verdicts.tier[0])]
-        return logic.STATES[int(self.verdicts.state[0])] + (f" {tier}" if tier else "")
+        return STATES[int(self.verdicts.state[0])] + (f" {tier}" if tier else "")
 
     def until(self, state: str, *, most: int, **traffic: int) -> int:
         for passed in range(1, most + 1):

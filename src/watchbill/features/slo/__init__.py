@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from watchbill.features.slo.actions import sync_all, sync_objectives
 from watchbill.features.slo.model import (
+    STATES,
     Budget,
     BurnWindow,
     DroppedWindow,
@@ -48,6 +49,7 @@ def build_evaluator(*, db: Database, source: CountSource, settings: Settings) ->
 
 
 __all__ = [
+    "STATES",
     "Budget",
     "BurnWindow",
     "DroppedWindow",

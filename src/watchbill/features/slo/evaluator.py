@@ -19,7 +19,7 @@ from watchbill.features.slo import counting, logic, outcome, store, traffic
 from watchbill.features.slo.counting import CountSource
 from watchbill.features.slo.definitions import Definitions, load_definitions, slice_of
 from watchbill.features.slo.history import CountHistory, Ints
-from watchbill.features.slo.model import StateRow
+from watchbill.features.slo.model import STATES, StateRow
 from watchbill.kernel.errors import Unavailable
 from watchbill.kernel.ids import new_id
 from watchbill.runtime.db import Database, Tx
@@ -143,7 +143,7 @@ class Evaluator:
             known = written.get(slo_id)
             if known is None:
                 continue
-            state[row] = logic.STATES.index(known.state)
+            state[row] = STATES.index(known.state)
             tier[row] = logic.TIERS.index(known.tier)
             by_traffic[row] = known.cause == "traffic"
             since[row] = known.since_at
@@ -220,7 +220,7 @@ class Evaluator:
         verdicts = evaluation.verdicts
         for row, item in enumerate(definitions.items):
             written = self._written.get(item.slo.id)
-            state = logic.STATES[int(verdicts.state[row])]
+            state = STATES[int(verdicts.state[row])]
             tier = logic.TIERS[int(verdicts.tier[row])]
             same = written is not None and (written.state, written.tier) == (state, tier)
             if same and state == "firing":

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Sums
-from watchbill.features.slo.model import Plan, State, Tier
+from watchbill.features.slo.model import STATES, Plan, Tier
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-OK, FIRING, RECOVERING, UNMEASURED = 0, 1, 2, 3
-STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
+OK, FIRING, RECOVERING, UNMEASURED = range(len(STATES))
 NO_TIER, TICKET, PAGE = 0, 1, 2
 TIERS: tuple[Tier | None, ...] = (None, "ticket", "page")
 

@@ -12,6 +12,7 @@ import msgspec
 
 State = Literal["ok", "firing", "recovering", "unmeasured"]
 Tier = Literal["page", "ticket"]
+STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True):

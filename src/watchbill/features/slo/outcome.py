@@ -15,7 +15,7 @@ from watchbill.features.slo import logic, store, words
 from watchbill.features.slo.budget import as_decimal, budget, seconds_to_exhaustion
 from watchbill.features.slo.definitions import Definition
 from watchbill.features.slo.history import BUDGET, CountHistory, Ints, Sums
-from watchbill.features.slo.model import StateRow, WindowReading
+from watchbill.features.slo.model import STATES, StateRow, WindowReading
 from watchbill.features.slo.traffic import Watch
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
@@ -46,7 +46,7 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
     spent = budget(bad=bad, total=total, share=slo.budget_share)
     burn = words.burn_of(windows)
     left = seconds_to_exhaustion(remaining=spent.remaining, burn=burn or 0.0, window_seconds=slo.window_seconds)
-    state = logic.STATES[int(verdicts.state[row])]
+    state = STATES[int(verdicts.state[row])]
     tier = logic.TIERS[int(verdicts.tier[row])]
     by_traffic = bool(verdicts.by_traffic[row])
     facts = words.Facts(

@@ -1,0 +1,184 @@
+"""SLOs: objectives, their budgets, their burn, and the series that charts are drawn from."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import get
+from litestar.params import FromPath, QueryParameter
+
+from watchbill.api.given import GivenCaller, GivenDb
+from watchbill.features import catalog, identity, slo
+from watchbill.features.slo import DroppedWindow, Point, SloView, State, Tier, WindowReading
+from watchbill.kernel.clock import as_utc, parse_instant
+from watchbill.kernel.errors import Invalid, NotFound
+from watchbill.runtime.db import Tx
+
+TeamName = Annotated[str | None, QueryParameter(name="team", description="A team's name.")]
+ServiceName = Annotated[str | None, QueryParameter(name="service", description="A service's name.")]
+StateName = Annotated[
+    str | None, QueryParameter(name="state", description="ok, firing, recovering or unmeasured.")
+]
+From = Annotated[
+    str | None, QueryParameter(name="from", description="RFC 3339; the length of the window before `to` when left out.")
+]
+To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; now when left out.")]
+
+
+class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One SLO. ``target`` is a percent, exact; ``budget_remaining`` a share of the budget (1 untouched, <0 overspent).
+
+    ``burn`` is a multiple of the sustainable rate. State and figures are null until the first evaluation.
+    """
+
+    id: UUID
+    team: str
+    service: str
+    operation: str
+    name: str
+    environment: str
+    target: str
+    window_seconds: int
+    threshold_ms: int | None
+    state: State | None
+    tier: Tier | None
+    cause: str | None
+    reason: str
+    since_at: datetime | None
+    evaluated_at: datetime | None
+    budget_remaining: Decimal | None
+    burn: float | None
+    bad: int
+    total: int
+    exhausted_at: datetime | None
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """What was promised from ``at`` on."""
+
+    at: datetime
+    target: str
+    window_seconds: int
+    threshold_ms: int | None
+
+
+class SloPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One SLO in full: its burn windows, those that cannot work and why, its history, and at most 500 points."""
+
+    slo: SloSummary
+    windows: list[WindowReading]
+    dropped: list[DroppedWindow]
+    history: list[Promise]
+    series: list[Point]
+    observer_note: str | None
+
+
+class SloList(msgspec.Struct, frozen=True, kw_only=True):
+    """The worst first. ``observer_note`` says when the figures are old."""
+
+    slos: list[SloSummary]
+    observer_note: str | None
+
+
+def summary_of(view: SloView) -> SloSummary:
+    """An SLO as the API shows it."""
+    state = view.state
+    return SloSummary(
+        id=view.slo.id,
+        team=view.team,
+        service=view.service,
+        operation=view.operation,
+        name=view.slo.name,
+        environment=view.slo.environment,
+        target=f"{view.slo.target:f}",
+        window_seconds=view.slo.window_seconds,
+        threshold_ms=view.slo.threshold_ms,
+        state=state.state if state else None,
+        tier=state.tier if state else None,
+        cause=state.cause if state else None,
+        reason=state.reason if state else "Not evaluated yet.",
+        since_at=state.since_at if state else None,
+        evaluated_at=state.evaluated_at if state else None,
+        budget_remaining=state.budget_remaining if state else None,
+        burn=state.burn if state else None,
+        bad=state.bad if state else 0,
+        total=state.total if state else 0,
+        exhausted_at=state.exhausted_at if state else None,
+    )
+
+
+@get("/slos", sync_to_thread=True)
+def list_slos(
+    caller: GivenCaller, db: GivenDb, team: TeamName = None, service: ServiceName = None, state: StateName = None
+) -> SloList:
+    """All SLOs, the worst first; of one team, one service, or in one state."""
+    identity.require(caller, "read")
+    wanted = next((known for known in slo.STATES if known == state), None)
+    if state is not None and wanted is None:
+        raise Invalid(f"'{state}' is no state of an SLO", field="state", hint=f"one of: {', '.join(slo.STATES)}")
+    with db.transaction() as tx:
+        found = slo.slos(tx, team_id=_team_id(tx, team), service_id=_service_id(tx, service), state=wanted)
+        return SloList(slos=[summary_of(view) for view in found], observer_note=slo.observer_note(tx))
+
+
+@get("/slos/{slo_id:uuid}", sync_to_thread=True)
+def show_slo(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID], start: From = None, end: To = None) -> SloPage:
+    """One SLO with its windows, budget, history and series."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        detail = slo.slo_detail(tx, id=slo_id)
+        view = detail.view
+        until = _instant(end, "to") or tx.now
+        since = _instant(start, "from") or until - timedelta(seconds=view.slo.window_seconds)
+        if since >= until:
+            raise Invalid("`from` is not before `to`", field="from", hint="swap them")
+        return SloPage(
+            slo=summary_of(view),
+            windows=view.state.windows if view.state else [],
+            dropped=detail.dropped,
+            history=[
+                Promise(
+                    at=revision.at,
+                    target=f"{revision.target:f}",
+                    window_seconds=revision.window_seconds,
+                    threshold_ms=revision.threshold_ms,
+                )
+                for revision in detail.revisions
+            ],
+            series=slo.series(tx, slo=view.slo, start=since, end=until),
+            observer_note=detail.observer_note,
+        )
+
+
+def _team_id(tx: Tx, name: str | None) -> UUID | None:
+    if name is None:
+        return None
+    team = catalog.team_by_name(tx, name=name)
+    if team is None:
+        raise NotFound(f"there is no team '{name}'", field="team", hint="see `watchbill team list`")
+    return team.id
+
+
+def _service_id(tx: Tx, name: str | None) -> UUID | None:
+    if name is None:
+        return None
+    service = catalog.service_by_name(tx, name=name)
+    if service is None:
+        raise NotFound(f"there is no service '{name}'", field="service", hint="see `watchbill service list`")
+    return service.id
+
+
+def _instant(text: str | None, field: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return as_utc(parse_instant(text))
+    except ValueError as error:
+        raise Invalid(f"{field}: {error}", field=field, hint="write 2026-03-02T09:00:00Z") from error
+
+
+handlers = [list_slos, show_slo]
