@@ -113,13 +113,13 @@ def summary_of(view: SloView) -> SloSummary:
 
 @get("/slos", sync_to_thread=True)
 def list_slos(
-    caller: GivenCaller, db: GivenDb, team: TeamName = None, service: ServiceName = None, state: StateName = None
+    caller: GivenCaller, db: GivenDb, team: TeamName = None, service: ServiceName = None, in_state: StateName = None
 ) -> SloList:
     """All SLOs, the worst first; of one team, one service, or in one state."""
     identity.require(caller, "read")
-    wanted = next((known for known in slo.STATES if known == state), None)
-    if state is not None and wanted is None:
-        raise Invalid(f"'{state}' is no state of an SLO", field="state", hint=f"one of: {', '.join(slo.STATES)}")
+    wanted = next((known for known in slo.STATES if known == in_state), None)
+    if in_state is not None and wanted is None:
+        raise Invalid(f"'{in_state}' is no state of an SLO", field="state", hint=f"one of: {', '.join(slo.STATES)}")
     with db.transaction() as tx:
         found = slo.slos(tx, team_id=_team_id(tx, team), service_id=_service_id(tx, service), state=wanted)
         return SloList(slos=[summary_of(view) for view in found], observer_note=slo.observer_note(tx))
