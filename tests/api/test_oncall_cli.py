@@ -1,0 +1,121 @@
+"""`watchbill oncall` against a real server: tables for people, JSON for machines, a calendar for phones."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import icalendar
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from litestar import Litestar
+from typer.testing import CliRunner
+
+from watchbill.cli.app import app as watchbill
+from watchbill.features import identity, oncall
+from watchbill.features.catalog.store import team
+from watchbill.features.oncall import TeamRotation
+from watchbill.kernel.ids import new_id
+from watchbill.runtime import ledger
+from watchbill.runtime.db import Database
+
+SYSTEM = ledger.system("test")
+
+
+@pytest.fixture(autouse=True)
+def server(app: Litestar, db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server with team payments (alice, bob), and the environment that points at it."""
+    with db.transaction() as tx:
+        ids = identity.ensure_people(tx, logins=["alice@example.org", "bob@example.org"])
+        team_id = new_id()
+        row = {"id": team_id, "name": "payments", "title": "Payments", "source": "test", "spec": {}, "spec_hash": ""}
+        tx.execute(sa.insert(team).values(**row, created_at=tx.now, updated_at=tx.now))
+        spec = TeamRotation(team_id=team_id, members=tuple(ids.values()), time_zone="Asia/Kolkata")
+        oncall.set_rotations(tx, rotations=[spec], actor=SYSTEM)
+        empty = new_id()
+        tx.execute(
+            sa.insert(team).values(**{**row, "id": empty, "name": "empty"}, created_at=tx.now, updated_at=tx.now)
+        )
+        secret = identity.create_token(tx, name="cli", role="admin", actor=SYSTEM)[1]
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    monkeypatch.setenv("WATCHBILL_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    monkeypatch.setenv("WATCHBILL_TOKEN", secret)
+    monkeypatch.setenv("COLUMNS", "200")
+    yield
+    running.should_exit = True
+    thread.join(timeout=10)
+    listening.close()
+
+
+@pytest.fixture
+def run() -> Callable[..., tuple[int, str]]:
+    def call(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(watchbill, ["oncall", *arguments])
+        return result.exit_code, result.output
+
+    return call
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+def test_now_names_who_is_on_call_and_who_is_next(run: Run) -> None:
+    code, said = run("now", "--team", "payments")
+    assert code == 0, said
+    assert "alice@example.org" in said
+    assert "bob@example.org" in said
+    assert "IST" in said, "the team's zone beside the reader's"
+    code, said = run("now", "--json")
+    assert {watch["team"]: bool(watch["on_call"]) for watch in json.loads(said)} == {"payments": True, "empty": False}
+    assert "NOBODY" in run("now")[1]
+
+
+def test_bob_takes_over_and_the_rota_shows_why(run: Run) -> None:
+    code, said = run("override", "payments", "--person", "bob@example.org", "--to", "2h", "--reason", "dentist")
+    assert code == 0, said
+    assert "bob@example.org is on call for payments" in said
+    code, strip = run("show", "payments", "--days", "14")
+    assert code == 0, strip
+    assert "override: dentist" in strip
+    assert "█" in strip
+    assert "warning: only 2 people are in the rotation" in strip
+    shifts = json.loads(run("show", "payments", "--json")[1])["shifts"]
+    made = next(shift["override_id"] for shift in shifts if shift["override_id"])
+    assert run("cancel", made)[0] == 0
+    assert "dentist" not in json.dumps(json.loads(run("now", "--team", "payments", "--json")[1]))
+
+
+def test_gaps_are_an_exit_code_too(run: Run) -> None:
+    code, said = run("gaps")
+    assert code == 1
+    assert "nobody on call from" in said
+    assert run("gaps", "--team", "payments")[0] == 0
+
+
+def test_the_exported_calendar_is_one_that_calendars_read(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "payments.ics"
+    code, said = run("export", "--team", "payments", "--days", "30", "-o", str(file))
+    assert code == 0, said
+    events = icalendar.Calendar.from_ical(file.read_bytes()).walk("VEVENT")
+    exported = json.loads(run("export", "--team", "payments", "--days", "30", "--format", "json")[1])
+    assert len(events) == len(exported["shifts"]) >= 4
+    ends = [event.decoded("dtend") for event in events]
+    assert ends[:-1] == [event.decoded("dtstart") for event in events][1:]
+    assert len({str(event["uid"]) for event in events}) == len(events)
+
+
+@pytest.mark.parametrize("when", ["whenever", "25:00", "2026-13-01"])
+def test_a_time_that_is_none_says_how_to_write_one(run: Run, when: str) -> None:
+    code, said = run("now", "--team", "payments", "--at", when)
+    assert code == 2
+    assert "is not a time" in said
