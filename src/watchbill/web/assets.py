@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
@@ -87,7 +88,7 @@ ASSETS = Assets.load()
 
 
 @get("/static/{version:str}/{name:path}", sync_to_thread=False, include_in_schema=False)
-def static_file(request: Request, version: str, name: str) -> Response[bytes]:
+def static_file(request: Request[Any, Any, Any], version: str, name: str) -> Response[bytes]:
     """One asset. An old version's path still answers, with the present content and a short life."""
     asset = ASSETS.find(name.removeprefix("/"))
     lasting = "public, max-age=31536000, immutable" if version == ASSETS.version else "no-cache"

@@ -27,7 +27,9 @@ _TITLES = {
 }
 
 
-def show(request: AnyRequest, status: int, problems: tuple[Problem, ...], retry_after: int | None = None) -> Response[Any]:
+def show(
+    request: AnyRequest, status: int, problems: tuple[Problem, ...], retry_after: int | None = None
+) -> Response[Any]:
     """A page; for htmx a toast, since the page that asked stays as it is."""
     first = problems[0]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
@@ -36,9 +38,7 @@ def show(request: AnyRequest, status: int, problems: tuple[Problem, ...], retry_
         trigger = json.dumps({"toast": {"text": text[0].upper() + text[1:] + ".", "tone": "red"}})
         return Response(None, status_code=status, headers={**headers, "HX-Trigger": trigger})
     title = _TITLES.get(status, "Something broke")
-    answer = shell.page(
-        request, "error.html", status=status, title=title, problems=problems, status_code=status
-    )
+    answer = shell.page(request, "error.html", status=status, title=title, problems=problems, status_code=status)
     answer.headers.update(headers)
     return shell.harden(answer)
 
@@ -64,7 +64,9 @@ def framework(request: AnyRequest, error: HTTPException) -> Response[Any]:
 def unexpected(request: AnyRequest, error: Exception) -> Response[Any]:
     """A defect of ours: logged with its trace, told without it."""
     log.exception("a screen failed", path=request.url.path, exc_info=error)
-    problem = Problem(code="internal", message="Watchbill failed to show this page", hint="try again; the log has the details")
+    problem = Problem(
+        code="internal", message="Watchbill failed to show this page", hint="try again; the log has the details"
+    )
     return show(request, 500, (problem,))
 
 

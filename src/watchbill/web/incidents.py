@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, post
 
-from watchbill.features import catalog, identity, paging
+from watchbill.features import catalog, paging
 from watchbill.features.alerts import HOLD_FOR
 from watchbill.features.paging import IncidentDetail, IncidentLine, Page
 from watchbill.kernel.durations import rough_duration
@@ -31,7 +31,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(screen: Screen, found: list[IncidentLine]) -> list[Row]:
     """Lines with the names they need."""
-    teams = {team.id: team.title for team in catalog.teams(screen.tx, ids={l.incident.team_id for l in found if l.incident.team_id})}
+    teams = {
+        team.id: team.title
+        for team in catalog.teams(screen.tx, ids={line.incident.team_id for line in found if line.incident.team_id})
+    }
     service_ids = {id for line in found for id in line.service_ids}
     services = {s.id: s.title for s in catalog.services(screen.tx, ids=service_ids)} if service_ids else {}
     made = []
@@ -71,9 +74,7 @@ def standing(state: str, pages: list[Page]) -> tuple[str, str]:
 
 
 @get("/incidents", sync_to_thread=True)
-def incident_list(
-    request: AnyRequest, web: Web, show: str = "open", q: str = "", team: str = ""
-) -> Response[Any]:
+def incident_list(request: AnyRequest, web: Web, show: str = "open", q: str = "", team: str = "") -> Response[Any]:
     """Open, resolved, mine, of a team, by words in the title or the number."""
     with shell.looking(web, request) as screen:
         teams = catalog.teams(screen.tx)
@@ -171,7 +172,12 @@ def resolve(request: AnyRequest, web: Web, number: int, data: Form) -> Response[
         paging.resolve_incident(
             screen.tx, number=number, caller=screen.caller, resolution=data.get("resolution", ""), via="screen"
         )
-    return shell.done(request, f"Incident {number} is resolved.", back=f"/incidents/{number}", undo=("Reopen", f"/incidents/{number}/reopen"))
+    return shell.done(
+        request,
+        f"Incident {number} is resolved.",
+        back=f"/incidents/{number}",
+        undo=("Reopen", f"/incidents/{number}/reopen"),
+    )
 
 
 @post("/incidents/{number:int}/reopen", sync_to_thread=True, status_code=204, opt=ACT)

@@ -18,6 +18,7 @@ from watchbill.runtime.db import Tx
 from watchbill.web import shell
 from watchbill.web.shell import AnyRequest, Web
 
+
 @get("/a/{signed:str}", sync_to_thread=True)
 def show(request: AnyRequest, web: Web, signed: str) -> Response[str]:
     """What the page is about, and one large button. Changes nothing."""

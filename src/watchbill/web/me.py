@@ -32,7 +32,9 @@ def me(request: AnyRequest, web: Web) -> Response[Any]:
         now, person = screen.tx.now, screen.person
         methods = identity.contact_methods(screen.tx, person_ids=[person.id])[person.id] if person else []
         shifts = (
-            oncall.my_shifts(screen.tx, person_id=person.id, start_at=now, end_at=now + timedelta(days=28)) if person else []
+            oncall.my_shifts(screen.tx, person_id=person.id, start_at=now, end_at=now + timedelta(days=28))
+            if person
+            else []
         )
         return screen.page(
             "me.html",
@@ -72,9 +74,7 @@ def remove_method(request: AnyRequest, web: Web, id: UUID, data: Form) -> Respon
     """One less."""
     with shell.acting(web, request, data) as screen:
         person = _me(screen)
-        identity.remove_contact_method(
-            screen.tx, person_id=person.id, contact_method_id=id, actor=screen.caller.actor
-        )
+        identity.remove_contact_method(screen.tx, person_id=person.id, contact_method_id=id, actor=screen.caller.actor)
         left = identity.contact_methods(screen.tx, person_ids=[person.id])[person.id]
     text = "Removed." if left else "Removed. Nobody can reach you now: add another."
     return shell.done(request, text, back="/me")
@@ -93,7 +93,9 @@ def settings(request: AnyRequest, web: Web, data: Form) -> Response[None]:
                 actor=screen.caller.actor,
             )
     theme = data.get("theme", "auto")
-    cookies = [Cookie(key="watchbill_keys", value="on" if data.get("keys") == "on" else "off", max_age=YEAR, samesite="lax")]
+    cookies = [
+        Cookie(key="watchbill_keys", value="on" if data.get("keys") == "on" else "off", max_age=YEAR, samesite="lax")
+    ]
     if theme in shell.THEMES:
         cookies.append(Cookie(key="watchbill_theme", value=theme, max_age=YEAR, samesite="lax"))
     return Response(None, status_code=303, headers={"Location": "/me"}, cookies=cookies)

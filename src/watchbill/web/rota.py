@@ -1,4 +1,4 @@
-"""A rota as a calendar strip: weeks from today in the reader's zone, each shift where it falls in percent of the week."""
+"""A rota as a calendar strip: weeks in the reader's zone, each shift where it falls in percent of its week."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def strip(
     """Four weeks, the first beginning on the Monday of this week. A day of 23 or 25 hours has its true width."""
     today = now.astimezone(zone).date()
     monday = today - timedelta(days=today.weekday())
-    return [_week(monday + timedelta(weeks=i), shifts, gaps, people, now, zone) for i in range(WEEKS)]
+    return [_week(monday + timedelta(weeks=i), shifts, gaps, people=people, now=now, zone=zone) for i in range(WEEKS)]
 
 
 def first_instant(now: datetime, zone: ZoneInfo) -> datetime:
@@ -72,6 +72,7 @@ def _week(
     monday: date,
     shifts: Sequence[Shift],
     gaps: Sequence[tuple[datetime, datetime]],
+    *,
     people: Mapping[UUID | None, Person],
     now: datetime,
     zone: ZoneInfo,
@@ -82,17 +83,24 @@ def _week(
         inside = min(max(instant, start), end)
         return round(100 * (inside - start) / (end - start), 3)
 
-    def piece(begin: datetime, stop: datetime, kind: str, label: str, colour: str, note: str = "") -> Piece:
+    def piece(begin: datetime, stop: datetime, *, kind: str, label: str, colour: str = "", note: str = "") -> Piece:
         left = place(begin)
         width = round(place(stop) - left, 3)
         return Piece(left=left, width=width, kind=kind, label=label, hue=colour, start_at=begin, end_at=stop, note=note)
 
     pieces = [
-        piece(s.start_at, s.end_at, s.reason, name_of(people.get(s.person_id)), hue(s.person_id), s.note)
+        piece(
+            s.start_at,
+            s.end_at,
+            kind=s.reason,
+            label=name_of(people.get(s.person_id)),
+            colour=hue(s.person_id),
+            note=s.note,
+        )
         for s in shifts
         if s.start_at < end and s.end_at > start
     ]
-    pieces += [piece(a, b, "gap", "Nobody", "") for a, b in gaps if a < end and b > start]
+    pieces += [piece(a, b, kind="gap", label="Nobody") for a, b in gaps if a < end and b > start]
     days = [monday + timedelta(days=i) for i in range(7)]
     return Week(
         label=f"{day_name(monday)} – {day_name(days[-1])}",

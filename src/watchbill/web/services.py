@@ -78,7 +78,9 @@ def one_service(request: AnyRequest, web: Web, name: str) -> Response[Any]:
             depends_on=[neighbours[id] for id in edges.depends_on if id in neighbours],
             dependents=[neighbours[id] for id in edges.dependents if id in neighbours],
             rows=incidents.rows(screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)),
-            past=incidents.rows(screen, paging.incident_list(screen.tx, state="resolved", service_id=service.id, limit=5)),
+            past=incidents.rows(
+                screen, paging.incident_list(screen.tx, state="resolved", service_id=service.id, limit=5)
+            ),
             observer=slo.observer_note(screen.tx),
         )
 

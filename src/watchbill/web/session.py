@@ -33,7 +33,9 @@ def _from_our_page(request: AnyRequest) -> None:
     """
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
-    if site not in {"same-origin", "none"} or (origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host")):
+    if site not in {"same-origin", "none"} or (
+        origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host")
+    ):
         raise Forbidden("this form was sent from another site", code="csrf", hint="sign in from our own page")
 
 

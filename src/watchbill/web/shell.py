@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -74,9 +74,10 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
     person: Person | None
     team_ids: frozenset[UUID]
 
-    def people(self, ids: set[UUID | None] | frozenset[UUID | None]) -> dict[UUID | None, Person]:
+    def people(self, ids: Iterable[UUID | None]) -> dict[UUID | None, Person]:
         """The people with these ids, for templates to name."""
-        return dict(identity.people(self.tx, ids=[id for id in ids if id is not None]))
+        found = identity.people(self.tx, ids=[id for id in ids if id is not None])
+        return dict(found.items())
 
     def page(self, template: str, *, status: int = 200, **context: Any) -> Response[str]:
         """The whole page; only its live part when htmx asks; only its form when a dialog asks."""
@@ -143,7 +144,9 @@ def acting(web: Web, request: AnyRequest, form: dict[str, str]) -> Iterator[Scre
         given = request.headers.get(CSRF_HEADER) or form.get("_csrf", "")
         if not screen.caller.csrf or not hmac.compare_digest(given.encode(), screen.caller.csrf.encode()):
             raise Forbidden(
-                "this form is from an older sign-in, or from another site", code="csrf", hint="reload the page and try again"
+                "this form is from an older sign-in, or from another site",
+                code="csrf",
+                hint="reload the page and try again",
             )
         yield screen
 
@@ -166,7 +169,10 @@ def page(request: AnyRequest, template: str, *, status: int = 200, **context: An
     }
     text = view.render(template, {**defaults, **context})
     return Response(
-        text, status_code=status, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store", "Vary": "HX-Request, X-Dialog"}
+        text,
+        status_code=status,
+        media_type="text/html; charset=utf-8",
+        headers={"Cache-Control": "no-store", "Vary": "HX-Request, X-Dialog"},
     )
 
 

@@ -32,7 +32,7 @@ def _remaining(view: SloView) -> float:
 
 
 @get("/slos", sync_to_thread=True)
-def board(
+def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
     request: AnyRequest, web: Web, sort: str = "", state: str = "", team: str = "", q: str = ""
 ) -> Response[Any]:
     """Every SLO, the worst first unless asked otherwise."""
@@ -82,12 +82,29 @@ def charts(screen: Screen, view: SloView, span: timedelta) -> dict[str, str]:
     budget = [None if point.budget_remaining is None else 100 * point.budget_remaining for point in points]
     worst = min((value for value in sli if value is not None), default=target)
     return {
-        "sli": _chart(x, "%", [("SLI", sli, "accent", False), ("Target", [target] * len(x), "red", True)],
-                      low=min(worst, target) - (100 - target) / 2, high=100.0),
-        "burn": _chart(x, "×", [("Burn rate", [point.burn for point in points], "accent", False),
-                                ("Spends it all", [1.0] * len(x), "red", True)], low=0.0),
-        "budget": _chart(x, "%", [("Budget left", budget, "accent", False)],
-                         low=min([0.0, *(value for value in budget if value is not None)]), high=100.0),
+        "sli": _chart(
+            x,
+            "%",
+            [("SLI", sli, "accent", False), ("Target", [target] * len(x), "red", True)],
+            low=min(worst, target) - (100 - target) / 2,
+            high=100.0,
+        ),
+        "burn": _chart(
+            x,
+            "×",
+            [
+                ("Burn rate", [point.burn for point in points], "accent", False),
+                ("Spends it all", [1.0] * len(x), "red", True),
+            ],
+            low=0.0,
+        ),
+        "budget": _chart(
+            x,
+            "%",
+            [("Budget left", budget, "accent", False)],
+            low=min([0.0, *(value for value in budget if value is not None)]),
+            high=100.0,
+        ),
     }
 
 

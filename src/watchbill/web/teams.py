@@ -77,7 +77,9 @@ def one_team(request: AnyRequest, web: Web, name: str) -> Response[Any]:
             following=following,
             weeks=rota.strip(shifts, gaps, people, now=tx.now, zone=zone),
             gaps=gaps,
-            overrides=[o for o in oncall.overrides(tx, team_id=team.id, start_at=tx.now, end_at=end) if o.until > tx.now],
+            overrides=[
+                o for o in oncall.overrides(tx, team_id=team.id, start_at=tx.now, end_at=end) if o.until > tx.now
+            ],
             policy=paging.policy_of(team.spec.get("escalation")),
             services=catalog.services(tx, team_id=team.id),
             worst=worst,

@@ -72,7 +72,9 @@ def lines(entries: Sequence[Entry], people: Mapping[UUID | None, Person], titles
 
 
 def _line(entry: Entry, people: Mapping[UUID | None, Person], titles: Mapping[str, str]) -> Line:
-    glyph, tone, pattern = _KINDS.get(entry.name, ("more", "", entry.name.replace(".", " ").replace("_", " ").capitalize()))
+    glyph, tone, pattern = _KINDS.get(
+        entry.name, ("more", "", entry.name.replace(".", " ").replace("_", " ").capitalize())
+    )
     who = {"person": name_of(people.get(entry.actor.person_id)), "token": "A token", "integration": "Its source"}
     words = {
         "who": who.get(entry.actor.kind, "Watchbill"),
