@@ -13,7 +13,7 @@ from litestar.params import FromPath, QueryParameter
 
 from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.features import catalog, identity, slo
-from watchbill.features.slo import DroppedWindow, Point, SloView, State, Tier, WindowReading
+from watchbill.features.slo import Point, SloView, State, Tier, WindowReading
 from watchbill.kernel.clock import as_utc, parse_instant
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime.db import Tx
@@ -57,6 +57,15 @@ class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
     exhausted_at: datetime | None
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair of windows that could never fire for this objective, or would nag, and why."""
+
+    tier: Tier
+    long_seconds: int
+    factor: float
+    reason: str
+
+
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
     """What was promised from ``at`` on."""
 
@@ -71,7 +80,7 @@ class SloPage(msgspec.Struct, frozen=True, kw_only=True):
 
     slo: SloSummary
     windows: list[WindowReading]
-    dropped: list[DroppedWindow]
+    dropped: list[LeftOut]
     history: list[Promise]
     series: list[Point]
     observer_note: str | None
@@ -139,7 +148,10 @@ def show_slo(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID], start: Fr
         return SloPage(
             slo=summary_of(view),
             windows=view.state.windows if view.state else [],
-            dropped=detail.dropped,
+            dropped=[
+                LeftOut(tier=gone.tier, long_seconds=gone.long_seconds, factor=float(gone.factor), reason=gone.reason)
+                for gone in detail.dropped
+            ],
             history=[
                 Promise(
                     at=revision.at,
