@@ -38,7 +38,7 @@ class Watch:
 
     def slos(self) -> list[dict[str, Any]]:
         """Every SLO with its state."""
-        found: list[dict[str, Any]] = self.get("/slos")
+        found: list[dict[str, Any]] = self.get("/slos")["slos"]
         return found
 
     def incidents(self) -> list[dict[str, Any]]:
