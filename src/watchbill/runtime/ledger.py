@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from watchbill.runtime.bulk import insert_many
 from watchbill.runtime.db import Instant, Tx, metadata
 
 
@@ -119,28 +120,22 @@ class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 def append_many(tx: Tx, *, actor: Actor, entries: Sequence[NewEntry], version: int = 1) -> None:
     """Write many entries of one actor at ``tx.now`` with few statements (an apply may make thousands)."""
-    columns = "at, name, version, actor_kind, actor_id, subject_kind, subject_id, team_id, why, data"
-    statement = sa.text(
-        f"INSERT INTO ledger_entry ({columns}) SELECT {columns}"
-        " FROM jsonb_populate_recordset(NULL::ledger_entry, CAST(:rows AS jsonb))"
-    )
-    for start in range(0, len(entries), 5000):
-        rows = [
-            {
-                "at": tx.now,
-                "name": entry.name,
-                "version": version,
-                "actor_kind": actor.kind,
-                "actor_id": actor.id,
-                "subject_kind": entry.subject[0],
-                "subject_id": str(entry.subject[1]),
-                "team_id": entry.team_id,
-                "why": entry.why,
-                "data": entry.data,
-            }
-            for entry in entries[start : start + 5000]
-        ]
-        tx.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
+    rows = [
+        {
+            "at": tx.now,
+            "name": entry.name,
+            "version": version,
+            "actor_kind": actor.kind,
+            "actor_id": actor.id,
+            "subject_kind": entry.subject[0],
+            "subject_id": str(entry.subject[1]),
+            "team_id": entry.team_id,
+            "why": entry.why,
+            "data": entry.data,
+        }
+        for entry in entries
+    ]
+    insert_many(tx, ledger_entry, rows)
 
 
 def entries(

@@ -78,6 +78,8 @@ class Document:
 
         Where the path leads nowhere, as for something that is missing, the nearest thing around it.
         """
+        if not path:
+            return self._line + 1, self._column + 1
         node: Node = self.root
         mark = node.start_mark
         for part in path:

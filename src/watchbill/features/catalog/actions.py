@@ -10,16 +10,15 @@ import sqlalchemy as sa
 
 from watchbill.features.catalog.model import Kind, ServiceWrite, TeamWrite
 from watchbill.features.catalog.store import (
-    insert_many,
     operation,
     service,
     service_dependency,
     team,
     team_member,
-    update_many,
 )
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
+from watchbill.runtime.bulk import insert_many, update_many
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import Actor, NewEntry
 

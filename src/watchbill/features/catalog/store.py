@@ -1,15 +1,11 @@
-"""Tables of the catalog, and its bulk writes."""
+"""Tables of the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from watchbill.runtime.db import Instant, Tx, metadata
+from watchbill.runtime.db import Instant, metadata
 
 _LIVE = sa.text("removed_at IS NULL")
 
@@ -93,39 +89,3 @@ manifest_source = sa.Table(
     sa.Column("applied_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
 )
-
-_BATCH = 5000
-
-
-def insert_many(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert any number of rows with few statements; every row has the same keys.
-
-    The rows travel as one JSON value (``jsonb_populate_recordset``): a statement per row would take
-    ten times as long.
-    """
-    if not rows:
-        return
-    columns = ", ".join(f'"{name}"' for name in rows[0])
-    statement = sa.text(
-        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns}'
-        f' FROM jsonb_populate_recordset(NULL::"{table.name}", CAST(:rows AS jsonb))'
-    )
-    _send(tx, statement, rows)
-
-
-def update_many(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Set the given columns of the rows with these ids with few statements; every row has the same keys."""
-    if not rows:
-        return
-    columns = ", ".join(f'"{name}" = given."{name}"' for name in rows[0] if name != "id")
-    statement = sa.text(
-        f'UPDATE "{table.name}" AS kept SET {columns}'
-        f' FROM jsonb_populate_recordset(NULL::"{table.name}", CAST(:rows AS jsonb)) AS given'
-        " WHERE kept.id = given.id"
-    )
-    _send(tx, statement, rows)
-
-
-def _send(tx: Tx, statement: sa.TextClause, rows: Sequence[Mapping[str, Any]]) -> None:
-    for start in range(0, len(rows), _BATCH):
-        tx.execute(statement, {"rows": msgspec.json.encode(rows[start : start + _BATCH]).decode()})

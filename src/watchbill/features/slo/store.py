@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from watchbill.features.slo.model import Revision, Slo, StateRow
+from watchbill.runtime.bulk import upsert_many
 from watchbill.runtime.db import Instant, Tx, metadata
 
 slo = sa.Table(
@@ -138,28 +139,12 @@ def definitions_mark(tx: Tx) -> tuple[int, datetime | None]:
 
 def upsert_slos(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write SLOs as they shall be; a retired one comes back under its id."""
-    for start in range(0, len(rows), _BATCH):
-        statement = insert(slo).values([dict(row) for row in rows[start : start + _BATCH]])
-        kept = {"id", "operation_id", "name", "created_at"}
-        tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=["operation_id", "name"],
-                set_={column.name: statement.excluded[column.name] for column in slo.c if column.name not in kept},
-            )
-        )
+    upsert_many(tx, slo, rows, keys=("operation_id", "name"), keep=("id", "created_at"))
 
 
 def insert_revisions(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write down what SLOs promise from now on; twice in one instant, the later one stands."""
-    for start in range(0, len(rows), _BATCH):
-        statement = insert(slo_revision).values([dict(row) for row in rows[start : start + _BATCH]])
-        kept = {"slo_id", "at"}
-        tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=["slo_id", "at"],
-                set_={c.name: statement.excluded[c.name] for c in slo_revision.c if c.name not in kept},
-            )
-        )
+    upsert_many(tx, slo_revision, rows, keys=("slo_id", "at"))
 
 
 def retire_slos(tx: Tx, *, slo_ids: Sequence[UUID]) -> None:
