@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get
+from litestar.params import QueryParameter
 
 from watchbill.features import catalog, paging, slo
 from watchbill.features.slo import SloView
@@ -33,7 +34,12 @@ def _remaining(view: SloView) -> float:
 
 @get("/slos", sync_to_thread=True)
 def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
-    request: AnyRequest, web: Web, sort: str = "", state: str = "", team: str = "", q: str = ""
+    request: AnyRequest,
+    web: Web,
+    sort: str = "",
+    in_state: Annotated[str, QueryParameter(name="state")] = "",
+    team: str = "",
+    q: str = "",
 ) -> Response[Any]:
     """Every SLO, the worst first unless asked otherwise."""
     with shell.looking(web, request) as screen:
@@ -45,7 +51,7 @@ def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
         shown = [
             view
             for view in views
-            if (not state or state_of(view) == state)
+            if (not in_state or state_of(view) == in_state)
             and all(word in f"{view.service} {view.operation} {view.slo.name} {view.team}".lower() for word in words)
         ]
         if sort in _SORTS:
@@ -58,7 +64,7 @@ def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
             counts=counts,
             all=len(views),
             sort=sort,
-            state=state,
+            state=in_state,
             team=team,
             teams=teams,
             q=q,
