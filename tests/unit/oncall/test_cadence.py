@@ -138,7 +138,7 @@ def _check_shift(every: str, start: datetime, end: datetime, lasts: timedelta) -
     assert found_end - found_start == lasts
 
 
-SHARED = Path("/work/shared/fixtures/schedules/goalert_rotation_endtimes.json")
+SHARED = Path(__file__).parents[4] / "shared/fixtures/schedules/goalert_rotation_endtimes.json"
 LETTER = {"weekly": "w", "daily": "d", "hourly": "h"}
 
 
