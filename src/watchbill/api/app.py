@@ -26,6 +26,9 @@ from watchbill.runtime.signing import Signer
 NOUNS: tuple[str, ...] = (
     "me",
     "people",
+    "apply",
+    "teams",
+    "services",
     "oncall",
     "tokens",
     "integrations",

@@ -13,7 +13,7 @@ from watchbill.features.catalog import Known
 from watchbill.kernel.errors import Conflict, Invalid, Problem
 from watchbill.kernel.ids import new_id
 from watchbill.manifest.bundle import Applying, Bundle, File, TeamItem, World, spec_of
-from watchbill.manifest.check import check, in_order
+from watchbill.manifest.check import check, in_order, strictly
 from watchbill.manifest.gather import gather
 from watchbill.manifest.plan import Action, Change, Plan, described, described_known, field_changes, make_plan
 from watchbill.manifest.sections import escalation, objectives, on_call, ownership, people
@@ -80,7 +80,7 @@ def apply_files(
     problems += _unreachable(tx, bundle, ids)
     problems += _orphans(tx, plan, bundle)
     if options.strict:
-        problems = [_as_error(each) if each.code == people.UNREACHABLE else each for each in problems]
+        problems = strictly(problems)
     _raise_errors(problems)
     actions, befores = _actions(tx, plan, ids)
     if authorize is not None:
@@ -174,10 +174,6 @@ def _orphans(tx: Tx, plan: Plan, bundle: Bundle) -> list[Problem]:
         for service in catalog.services(tx)
         if service.team_id in going and service.id not in services_going and service.name not in described
     ]
-
-
-def _as_error(problem: Problem) -> Problem:
-    return msgspec.structs.replace(problem, severity="error")
 
 
 def _raise_errors(problems: Sequence[Problem]) -> None:

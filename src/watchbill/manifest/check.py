@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, World
 from watchbill.manifest.gather import gather
@@ -24,7 +26,15 @@ def check(bundle: Bundle, world: World) -> list[Problem]:
     return in_order(problem for each in CHECKS for problem in each(bundle, world))
 
 
-def validate(files: Iterable[File], *, external: bool = False) -> tuple[Bundle, list[Problem]]:
+def strictly(problems: Iterable[Problem]) -> list[Problem]:
+    """An owner whom nobody can be reached for is an error."""
+    return [
+        msgspec.structs.replace(each, severity="error") if each.code == people.UNREACHABLE else each
+        for each in problems
+    ]
+
+
+def validate(files: Iterable[File], *, external: bool = False, strict: bool = False) -> tuple[Bundle, list[Problem]]:
     """What `apply` would refuse, as far as can be told without a server.
 
     ``external``: names that these files do not describe may exist elsewhere; a warning, not an error.
@@ -32,7 +42,8 @@ def validate(files: Iterable[File], *, external: bool = False) -> tuple[Bundle, 
     bundle, problems = gather(files)
     # a team or service that could not be read would make every reference to it an error of its own
     unreadable = any(problem.severity == "error" for problem in problems)
-    return bundle, in_order([*problems, *check(bundle, World(external=external or unreadable))])
+    problems = in_order([*problems, *check(bundle, World(external=external or unreadable))])
+    return bundle, strictly(problems) if strict else problems
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
