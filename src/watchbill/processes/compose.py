@@ -1,79 +1,23 @@
-"""The one composition root: which pools, app and loops each process is made of.
+"""The one composition root: settings and plan in, pools, app and loops out.
 
-A process is data, a `ProcessPlan`. Its ``build`` function lives in the process's own module and is
-imported only by that process, so that the pager never loads what only the observer needs.
+A process is data, a `plans.ProcessPlan`. Its ``build`` function lives in the process's own module and
+is imported only by that process, so that the pager never loads what only the observer needs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from watchbill.kernel.errors import NotFound, SetupError
+from watchbill.kernel.errors import SetupError
+from watchbill.processes.plans import ProcessPlan
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database
 from watchbill.runtime.loops import Loop
 from watchbill.runtime.postgres import EmbeddedPostgres
-
-
-class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """Connections of one purpose."""
-
-    size: int
-    statement_timeout_ms: int = 15_000
-
-
-class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of process.
-
-    ``build`` is ``module:function``, called with a `Context`. ``port`` names the field of `Settings`
-    it serves HTTP on; None means only its health is served.
-    """
-
-    name: str
-    duty: str
-    build: str
-    pools: Mapping[str, Pool]
-    port: str | None = None
-    health_port: int = 0
-
-
-PLANS: Mapping[str, ProcessPlan] = {
-    plan.name: plan
-    for plan in (
-        ProcessPlan(
-            name="server",
-            duty="intake, JSON API and web UI",
-            build="watchbill.processes.server:build",
-            port="port",
-            pools={"health": Pool(size=2, statement_timeout_ms=5_000)},
-        ),
-        ProcessPlan(
-            name="pager",
-            duty="moves pages and sends notifications",
-            build="watchbill.processes.pager:build",
-            pools={"pager": Pool(size=12)},
-            health_port=8081,
-        ),
-        ProcessPlan(
-            name="observer",
-            duty="takes OTLP, keeps SLI counts, evaluates SLOs",
-            build="watchbill.processes.observer:build",
-            port="otlp_port",
-            pools={"observer": Pool(size=6, statement_timeout_ms=60_000)},
-        ),
-        ProcessPlan(
-            name="worker",
-            duty="whatever may wait: records, digests, retention",
-            build="watchbill.processes.worker:build",
-            pools={"worker": Pool(size=3, statement_timeout_ms=300_000)},
-            health_port=8082,
-        ),
-    )
-}
 
 
 class Background(Protocol):
@@ -129,22 +73,16 @@ class Parts(msgspec.Struct, kw_only=True):
     on_stop: Callable[[], None] | None = None
 
 
-def plan_of(name: str) -> ProcessPlan:
-    """The plan of a process.
-
-    Raises:
-        NotFound: there is no such process.
-    """
-    if name not in PLANS:
-        raise NotFound(f"there is no process '{name}'", hint=f"one of: {', '.join(PLANS)}")
-    return PLANS[name]
+def load(plan: ProcessPlan) -> Callable[[Context], Parts]:
+    """Import the process's own module; returns its ``build``."""
+    module, _, function = plan.build.partition(":")
+    found: Callable[[Context], Parts] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def build(context: Context) -> Parts:
-    """Import the process's own module and put it together."""
-    module, _, function = context.plan.build.partition(":")
-    parts: Parts = getattr(importlib.import_module(module), function)(context)
-    return parts
+    """Put the process together."""
+    return load(context.plan)(context)
 
 
 def database_url_of(settings: Settings) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 import structlog
 
 from watchbill.kernel.errors import SetupError, Unavailable
-from watchbill.processes import compose, health, sockets
+from watchbill.processes import compose, health, plans, sockets
+from watchbill.processes.plans import SUPERVISOR
 from watchbill.runtime import config, logging, metrics, migrate
 from watchbill.runtime.config import Settings
 from watchbill.runtime.loops import LoopGroup
 
-SUPERVISOR = "WATCHBILL_SUPERVISOR"
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 3.0
 
@@ -34,7 +34,7 @@ def run_process(name: str, settings: Settings) -> None:
     Raises:
         SetupError: it cannot start here.
     """
-    plan = compose.plan_of(name)
+    plan = plans.plan_of(name)
     die_with_supervisor()
     logging.setup(name, style=settings.log_format, level=settings.log_level)
     for unknown in config.unknown_variables():
@@ -43,6 +43,7 @@ def run_process(name: str, settings: Settings) -> None:
     _stop_on_signals(stopping)
     listener = sockets.inherited() or _bind(plan, settings)
     context = compose.Context(plan, settings, compose.database_url_of(settings))
+    compose.load(plan)  # imports take a second; the database may well be migrated meanwhile
     if not _await_schema(context.database_url, stopping):
         return
     parts = compose.build(context)
@@ -92,7 +93,7 @@ def _stop_on_signals(stopping: threading.Event) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _bind(plan: compose.ProcessPlan, settings: Settings) -> socket.socket:
+def _bind(plan: plans.ProcessPlan, settings: Settings) -> socket.socket:
     if plan.port is not None:
         return sockets.bind(settings.host, getattr(settings, plan.port), setting=config.variable(plan.port))
     port = plan.health_port if settings.health_port is None else settings.health_port
@@ -106,6 +107,10 @@ def _await_schema(url: str, stopping: threading.Event) -> bool:
         try:
             migrate.require_schema(url)
             return True
+        except SetupError:
+            if not os.environ.get(SUPERVISOR):
+                raise
+            stopping.wait(0.1)  # the supervisor is migrating right now
         except Unavailable as error:
             if time.monotonic() - said > 10:
                 log.warning("waiting for the database", why=error.problem.message)
@@ -115,7 +120,7 @@ def _await_schema(url: str, stopping: threading.Event) -> bool:
 
 
 def _serve_health(
-    plan: compose.ProcessPlan,
+    plan: plans.ProcessPlan,
     settings: Settings,
     listener: socket.socket,
     ready: health.Ready,

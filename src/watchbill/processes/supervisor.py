@@ -1,6 +1,6 @@
 """The supervisor of ``watchbill up``: the engines, one of each process, and an orderly end.
 
-Order of a start: home lock → ports → PostgreSQL → migrations → children → ready. Whatever is wrong
+Order of a start: home lock → ports → PostgreSQL → children, which wait for → migrations → ready. Whatever is wrong
 with the machine is found before the first child is started, and is one clear line.
 
 Children inherit standard error, so there is one log stream and every line names its process. The
@@ -11,6 +11,7 @@ socket's queue instead of being refused.
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -24,9 +25,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from watchbill.kernel.errors import SetupError, WatchbillError
-from watchbill.processes import compose, sockets
-from watchbill.processes.run import SUPERVISOR
-from watchbill.runtime import config, home, migrate
+from watchbill.processes import plans, sockets
+from watchbill.processes.plans import SUPERVISOR
+from watchbill.runtime import config
 from watchbill.runtime.config import Settings
 from watchbill.runtime.home import HomeLock, Running
 from watchbill.runtime.postgres import EmbeddedPostgres
@@ -45,7 +46,7 @@ _SAY_AFTER_SECONDS = 10.0
 class Child:
     """One supervised process."""
 
-    def __init__(self, plan: compose.ProcessPlan, listener: socket.socket | None, environment: dict[str, str]) -> None:
+    def __init__(self, plan: plans.ProcessPlan, listener: socket.socket | None, environment: dict[str, str]) -> None:
         self.plan = plan
         self.listener = listener
         self.restarts = 0
@@ -157,11 +158,10 @@ class Supervisor:
         )
         settings.secret_keys  # noqa: B018  made here, before four processes want it at once
         url = settings.database_url or self._start_postgres()
-        migrate.upgrade(url)
         self._make_children(url, {"server": web, "observer": otlp})
-        secret = self._let_in(url, sockets.address_of(web))
         for child in self._children:
-            child.start()
+            child.start()  # they import while the schema is brought up to date, and wait for it
+        secret = self._prepare(url, sockets.address_of(web))
         self._await_ready()
         if self._stopping:
             return
@@ -195,7 +195,7 @@ class Supervisor:
             "MALLOC_ARENA_MAX": "2",  # glibc would keep an arena per thread, tens of megabytes each
             "PYTHONUNBUFFERED": "1",
         }
-        for name, plan in compose.PLANS.items():
+        for name, plan in plans.PLANS.items():
             own = dict(environment)
             if plan.port is None and self.settings.health_port is None:
                 own["WATCHBILL_HEALTH_PORT"] = "0"
@@ -206,20 +206,23 @@ class Supervisor:
             return self.settings.log_format
         return "console" if sys.stderr.isatty() else "json"
 
-    def _let_in(self, url: str, address: str) -> str | None:
-        """The first start's admin token, and the token that commands on this machine use."""
-        from watchbill.features import identity
-        from watchbill.runtime.db import Database
+    def _prepare(self, url: str, address: str) -> str | None:
+        """Migrate, and let people in; returns the first start's admin token.
 
-        db = Database(url, name="watchbill up", pool_size=1)
-        try:
-            with db.transaction() as tx:
-                first = identity.bootstrap_admin(tx)
-                local = identity.local_token(tx, present=home.present_token(self.settings.home))
-        finally:
-            db.dispose()
-        home.leave_access(self.settings.home, home.LocalAccess(url=address, token=local))
-        return first
+        In a process of its own: what it imports need not stay in the supervisor's memory.
+        """
+        request = {"url": url, "address": address, "home": str(self.settings.home)}
+        done = subprocess.run(
+            [sys.executable, "-m", "watchbill.processes.prepare"],
+            input=json.dumps(request).encode(),
+            stdout=subprocess.PIPE,
+            check=False,
+            process_group=0,
+        )
+        if done.returncode != 0:
+            raise SetupError("the database could not be prepared; the line above says why", code="prepare")
+        secret: str | None = json.loads(done.stdout)["admin_token"]
+        return secret
 
     def _await_ready(self) -> None:
         """Until every process answers. A process that says it cannot start here ends the whole start."""
