@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -57,13 +55,12 @@ class Story:
         return instant
 
     def show_mail(self, mail: Mail) -> None:
-        body = Text(mail.text.strip(), overflow="fold")
-        body.highlight_regex(r"https?://\S+", "cyan")
-        head = f"mail to {', '.join(mail.to)}"
-        panel = Panel(
-            body, title=head, subtitle=mail.subject, border_style="yellow", width=min(100, self.console.width)
-        )
-        self.console.print(Padding(panel, (0, 0, 0, 9)))
+        """The mail as it came. Long links are not broken, so that they can be opened from the terminal."""
+        lines = [f"To: {', '.join(mail.to)}", f"Subject: {mail.subject}", "", *mail.text.strip().splitlines()]
+        for line in lines:
+            shown = Text("         ┃ ", style="yellow") + Text(line, style="default")
+            shown.highlight_regex(r"https?://\S+", "cyan")
+            self.console.print(shown, soft_wrap=True)
 
     def check(self, sentence: str, holds: bool, seen: str = "") -> None:
         """One thing the demo promised; ``seen`` says what was there instead."""
