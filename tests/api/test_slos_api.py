@@ -126,13 +126,14 @@ def test_one_slo_has_its_windows_those_left_out_its_history_and_a_series(client,
     assert "even a total outage" in latency["dropped"][0]["reason"]
 
 
-def test_the_terminal_shows_states_budget_bars_and_why(client, token, burning, capsys):
+def test_the_terminal_shows_states_budget_bars_and_why(client, token, burning, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
     headers = token("viewer")
     listed = client.get("/api/v1/slos", headers=headers).json()
     emit(listed, json=False, table=slo_cli._board)
     board = capsys.readouterr().out
     assert "firing page" in board
-    assert "████████████ 100.0 %" in board
+    assert "████████ 100.0 %" in board
     emit(
         client.get(f"/api/v1/slos/{listed['slos'][0]['id']}", headers=headers).json(), json=False, table=slo_cli._page
     )

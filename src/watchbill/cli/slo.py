@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Objectives, their budgets and their burn.")
 
 _COLOURS = {"firing page": "bold red", "firing ticket": "yellow", "recovering": "cyan", "ok": "green"}
-_BAR = 12
+_BAR = 8
 
 
 @app.command("list")
