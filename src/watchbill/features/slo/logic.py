@@ -92,7 +92,7 @@ def decide(plans: Plans, sums: Sums, previous: Previous, *, lost: Bools, current
     1. *Over*: each window's ratio against its pair's threshold.
     2. A pair fires when both its windows are over. A page needs two failures, else it is a ticket.
     3. After a fast burn, a slow pair fires only when the newest window burns that fast too: until then its
-       windows only remember what was already told (docs/decisions/0020).
+       windows only remember what was already told (docs/decisions/0010).
     4. Freeze: what fires stops only when fresh data says so; what is well and has no fresh data is unmeasured.
     5. Lost traffic fires as a page.
 
