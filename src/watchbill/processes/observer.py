@@ -26,9 +26,10 @@ def build(context: Context) -> Parts:
     store = TelemetryStore(settings.telemetry_store_url)
     store.ensure_schema(settings.retention_days)
     commit = GroupCommit(store)
+    late = LateSpans()
     receiver = OtlpReceiver(
         commit,
-        LateSpans(),
+        late,
         limits=Limits(retention=timedelta(days=settings.retention_days)),
         keys=None if is_loopback(settings.host) else KnownKeys(verify_with(db)),
     )
@@ -37,6 +38,14 @@ def build(context: Context) -> Parts:
     def evaluate() -> int:
         evaluator.evaluate_once()
         return 0
+
+    def correct() -> int:
+        touched = late.take()
+        try:
+            return store.derive_late(touched, slice_seconds=settings.sli_slice_seconds)
+        except WatchbillError:
+            late.touch(int(minute.timestamp()) // 60 for minute in touched)
+            raise
 
     def ready() -> str | None:
         try:
@@ -47,7 +56,10 @@ def build(context: Context) -> Parts:
 
     return Parts(
         app=_with_lifespan(receiver),
-        loops=[Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds)],
+        loops=[
+            Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds),
+            Loop("telemetry.late", correct, idle_seconds=60.0),
+        ],
         background=[_Writing(store, commit)],
         ready=ready,
     )

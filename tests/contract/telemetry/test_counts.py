@@ -268,3 +268,19 @@ def test_traces_can_be_looked_up_and_traffic_is_seen(store: TelemetryStore) -> N
     [span] = store.trace(latest[0].trace_id.upper())
     assert (span.attributes, span.kind, span.started_at) == ({"plan": "gold"}, "Server", MINUTE)
     assert store.trace("0" * 32) == []
+
+
+def test_late_spans_correct_minutes_long_past(store: TelemetryStore) -> None:
+    past = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=5)
+    assert store.derive_late([past], slice_seconds=60) == 0
+    store.derive_counts([operation()], start=past, end=past + timedelta(minutes=1), slice_seconds=60)
+    store.insert_traces([spans(3, at=past)])
+    assert store.derive_late([past], slice_seconds=60) == 1
+    [count] = store.counts(
+        operation_id=CHARGE,
+        objective="availability",
+        start=past,
+        end=past + timedelta(minutes=1),
+        slice_seconds=60,
+    )
+    assert count.total == 3

@@ -145,8 +145,8 @@ def _spooled(payload: bytes) -> Iterator[str]:
         yield file.name
 
 
-# ClickHouse's error codes for data that no retry can save: CANNOT_PARSE_*, UNKNOWN_PROTOBUF_FORMAT and kin.
-_UNPARSABLE = {6, 27, 33, 38, 41, 72, 117, 434, 444}
+# ClickHouse's error codes for data that no retry can save: CANNOT_PARSE_*, ATTEMPT_TO_READ_AFTER_EOF and kin.
+_UNPARSABLE = {6, 27, 32, 33, 38, 41, 72, 117, 434, 444}
 
 
 def _translated(error: Exception, where: str) -> Exception:

@@ -24,12 +24,19 @@ def chunks(
         at += step
 
 
+def joined(starts: Iterable[datetime], width: timedelta) -> list[tuple[datetime, datetime]]:
+    """The intervals ``[start, start + width)``, in order, neighbours joined; ``starts`` lie ``width`` apart or more."""
+    ranges: list[tuple[datetime, datetime]] = []
+    for start in sorted(set(starts)):
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = (ranges[-1][0], start + width)
+        else:
+            ranges.append((start, start + width))
+    return ranges
+
+
 def ranges_to_derive(
-    *,
-    now: datetime,
-    horizon: timedelta,
-    touched: Iterable[datetime],
-    slice_seconds: int,
+    *, now: datetime, horizon: timedelta, touched: Iterable[datetime], slice_seconds: int
 ) -> list[tuple[datetime, datetime]]:
     """What a pass derives: the last ``horizon`` up to ``now``, and the slices that late spans touched before it.
 
@@ -37,15 +44,9 @@ def ranges_to_derive(
     """
     width = timedelta(seconds=slice_seconds)
     recent = slice_start(now - horizon, slice_seconds)
-    ranges: list[tuple[datetime, datetime]] = []
-    for at in sorted({slice_start(instant, slice_seconds) for instant in touched}):
-        if at >= recent:
-            break
-        if ranges and ranges[-1][1] == at:
-            ranges[-1] = (ranges[-1][0], at + width)
-        else:
-            ranges.append((at, at + width))
     last = slice_start(now, slice_seconds) + width
+    before = (at for at in (slice_start(instant, slice_seconds) for instant in touched) if at < recent)
+    ranges = joined(before, width)
     if ranges and ranges[-1][1] == recent:
         return [*ranges[:-1], (ranges[-1][0], last)]
     return [*ranges, (recent, last)]

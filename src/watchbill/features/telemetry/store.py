@@ -10,7 +10,7 @@ from uuid import UUID
 
 from watchbill.features.telemetry import counts, questions, schema, wire
 from watchbill.features.telemetry.engine import Engine
-from watchbill.features.telemetry.logic import chunks, slice_start
+from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
     Inserted,
     OperationMatch,
@@ -40,6 +40,7 @@ class TelemetryStore:
         self._revision = ""
         self._revision_until_ns = 0
         self._deriving = threading.Lock()
+        self._operations: tuple[OperationMatch, ...] = ()
 
     def ensure_schema(self, ttl_days: int = 30) -> None:
         """Create what is absent; leave what exists, whoever made it, as it is."""
@@ -90,6 +91,7 @@ class TelemetryStore:
             last += timedelta(seconds=slice_seconds)
         plan = counts.plan(operations)
         with self._deriving:
+            self._operations = tuple(operations)
             self._write_plan(plan)
             for chunk_start, chunk_end in chunks(first, last, _CHUNK, slice_seconds):
                 self._version = version = max(self._version + 1, self._now_ns())
@@ -106,6 +108,19 @@ class TelemetryStore:
                 self.engine.command(counts.CLEAR_SQL, parameters, role="reader")
                 self.engine.command(counts.COVERAGE_SQL, parameters, role="reader")
         return self.stored_counts(operations, start=first, end=last, slice_seconds=slice_seconds)
+
+    def derive_late(self, touched: Sequence[datetime], *, slice_seconds: int) -> int:
+        """Derive again the minutes that late spans ``touched``, for the operations of the last pass.
+
+        Returns how many minutes were derived: none before there was a pass.
+        """
+        operations = self._operations
+        if not operations or not touched:
+            return 0
+        minute = timedelta(minutes=1)
+        for start, end in joined(touched, minute):
+            self.derive_counts(operations, start=start, end=end, slice_seconds=slice_seconds)
+        return len(touched)
 
     def _write_plan(self, plan: counts.Plan) -> None:
         if plan.revision == self._revision and self._now_ns() < self._revision_until_ns:
