@@ -1,6 +1,7 @@
 """Alerts: what other tools and our own SLOs report, one episode of one identity each."""
 
 from watchbill.features.alerts.actions import (
+    BEAT_EVERY,
     EXPIRE,
     HOLD_ENDS,
     ROUTE,
@@ -33,6 +34,7 @@ from watchbill.features.alerts.model import (
 from watchbill.features.alerts.store import BusyError, lock_alert
 
 __all__ = [
+    "BEAT_EVERY",
     "EXPIRE",
     "HOLD_ENDS",
     "HOLD_FOR",

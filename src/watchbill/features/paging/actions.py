@@ -21,7 +21,8 @@ from watchbill.runtime.db import Tx
 def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api") -> Page:
     """Stop the page: nothing of this epoch is sent after this commits, beyond what is already in flight.
 
-    Acknowledging an acknowledged page changes nothing and is not an error (two people tap at once).
+    Acknowledging an acknowledged page changes nothing and is not an error (two people tap at once);
+    when the same person does it again, the time until they are asked again starts anew.
 
     Raises:
         NotFound: no such page.
@@ -37,7 +38,7 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
         raise Conflict(
             f"this page has ended: {page.ended_because}", code="page_ended", hint="there is nothing left to do"
         )
-    if page.state == "acknowledged":
+    if page.state == "acknowledged" and page.acknowledged_by != caller.person_id:
         return page
     escalation.cancel_queued(tx, page_id=page.id)
     until = tx.now + page.acknowledge_for
@@ -46,7 +47,7 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
         page,
         state="acknowledged",
         acknowledged_by=caller.person_id,
-        acknowledged_at=tx.now,
+        acknowledged_at=page.acknowledged_at or tx.now,
         acknowledged_until=until,
         due_at=until,
     )
