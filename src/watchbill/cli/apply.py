@@ -25,6 +25,7 @@ _MOST_LINES = 200
 
 @app.command()
 def apply(
+    *,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders (walked for *.yaml and *.yml); - is stdin.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; change nothing.")] = False,
     source: Annotated[str | None, typer.Option(help="Where these come from. Default: the repository's name.")] = None,

@@ -57,4 +57,5 @@ def _facts(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def _member(member: dict[str, Any]) -> str:
-    return member["login"] + (f" ({member['role']})" if member["role"] != "member" else "")
+    role = f" ({member['role']})" if member["role"] != "member" else ""
+    return f"{member['login']}{role}"
