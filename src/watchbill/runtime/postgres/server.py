@@ -229,7 +229,8 @@ class EmbeddedPostgres:
                 return False
             if process is None and running_pid(self.placement.data) is None:
                 return False
-            if _status(self.placement.data) == "ready":
+            pid = running_pid(self.placement.data)  # a file that a killed server left says "ready" too
+            if pid is not None and (process is None or pid == process.pid) and _status(self.placement.data) == "ready":
                 return True
             if time.monotonic() > said:
                 waited = time.monotonic() - started
@@ -340,5 +341,7 @@ def _readable(output: str, place_: Placement) -> SetupError:
     else:
         hint = f"the whole story is in {place_.base / 'startup.log'} and {place_.data / 'log'}"
     said = [line for line in output.splitlines() if any(mark in line for mark in ("FATAL", "PANIC", "error:"))]
+    if said and "contains errors" in said[-1]:
+        said = [line for line in output.splitlines() if "LOG:" in line and "parameter" in line] or said
     last = said[-1] if said else (output.strip().splitlines() or ["it ended without a word"])[-1]
     return SetupError(f"the embedded PostgreSQL does not start: {last.strip()}", code="embedded_postgres", hint=hint)
