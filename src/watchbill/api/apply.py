@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import RawBody
 
 from watchbill import manifest
 from watchbill.api.given import GivenCaller, GivenDb
@@ -33,7 +34,7 @@ class NewApply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 @post("/apply", status_code=200, request_max_body_size=MOST_BYTES, sync_to_thread=True)
-def apply_manifests(request: Request[Any, Any, Any], body: bytes, caller: GivenCaller, db: GivenDb) -> Outcome:
+def apply_manifests(request: Request[Any, Any, Any], body: RawBody, caller: GivenCaller, db: GivenDb) -> Outcome:
     """Plan and apply manifests; all or nothing. The body may be gzip (`Content-Encoding: gzip`)."""
     return _apply(caller, db, body, request.headers.get("content-encoding", ""))
 

@@ -20,11 +20,15 @@ Service = Annotated[str | None, typer.Option("--service", help="The affected ser
 @app.command()
 def trigger(
     *,
-    title: str,
+    title: Annotated[str, typer.Argument(help="What is wrong, in a line.")],
     service: Service = None,
     identity: Identity = "",
-    severity: Annotated[Literal["critical", "error", "warning", "info"], typer.Option("--severity")] = "error",
-    urgency: Annotated[Literal["page", "ticket"], typer.Option("--urgency")] = "page",
+    severity: Annotated[
+        Literal["critical", "error", "warning", "info"], typer.Option("--severity", help="How bad it is.")
+    ] = "error",
+    urgency: Annotated[
+        Literal["page", "ticket"], typer.Option("--urgency", help="Wake somebody, or leave a ticket.")
+    ] = "page",
     environment: Annotated[str, typer.Option("--environment", help="Only production pages.")] = "production",
     label: Annotated[list[str] | None, typer.Option("--label", help="name=value; may be repeated.")] = None,
     json: Json = False,
@@ -44,7 +48,11 @@ def trigger(
 
 
 @app.command()
-def resolve(identity: str, json: Json = False, home: Home = None) -> None:
+def resolve(
+    identity: Annotated[str, typer.Argument(help="The key it was triggered with.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
     """Report that it is over; IDENTITY is what the trigger had (its title, unless --identity was given)."""
     _send({"identity": identity, "action": "resolve"}, json=json, home=home)
 

@@ -26,7 +26,7 @@ def list_incidents(
     state: Annotated[Literal["open", "resolved", "all"], typer.Option("--state", help="Which ones.")] = "open",
     team: Annotated[str | None, typer.Option("--team", help="A team's name.")] = None,
     service: Annotated[str | None, typer.Option("--service", help="A service's name.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many at most.")] = 50,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -75,7 +75,12 @@ def declare(number: Number, message: Message = "", json: Json = False, home: Hom
 
 
 @app.command()
-def note(number: Number, text: str, json: Json = False, home: Home = None) -> None:
+def note(
+    number: Number,
+    text: Annotated[str, typer.Argument(help="A line for the timeline.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
     """Write a line into the timeline."""
     _act(number, "notes", {"text": text}, json=json, home=home)
 

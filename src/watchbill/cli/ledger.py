@@ -15,7 +15,7 @@ app = typer.Typer(help="What happened: who, what, why.")
 @app.command("list")
 def list_entries(
     name: Annotated[str | None, typer.Option("--name", help="A beginning such as page. or token.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 50,
     before: Annotated[int | None, typer.Option("--before", help="Entries older than this id.")] = None,
     json: Json = False,
     home: Home = None,

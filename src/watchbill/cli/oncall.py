@@ -18,6 +18,8 @@ from watchbill.kernel.errors import Invalid
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+TeamName = Annotated[str, typer.Argument(help="A team's name.")]
+
 app = typer.Typer(help="Who is on call, shifts, overrides and gaps.")
 
 _AT_HELP = 'RFC 3339, "2026-03-02 09:00" in your zone, or a time ahead such as 2h.'
@@ -41,7 +43,7 @@ def now(
 
 
 @app.command()
-def show(team: str, days: Days = 14, json: Json = False, home: Home = None) -> None:
+def show(team: TeamName, days: Days = 14, json: Json = False, home: Home = None) -> None:
     """Show a team's rota as a calendar strip, then its shifts."""
     with Client.from_environment(home) as client:
         end = format_instant(datetime.now(UTC) + timedelta(days=days))
@@ -52,7 +54,7 @@ def show(team: str, days: Days = 14, json: Json = False, home: Home = None) -> N
 @app.command()
 def override(
     *,
-    team: str,
+    team: TeamName,
     person: Annotated[str, typer.Option("--person", help="Who takes over: a login, or me.")],
     end: Annotated[str, typer.Option("--to", help=_AT_HELP)],
     start: Annotated[str | None, typer.Option("--from", help=f"{_AT_HELP} Now when left out.")] = None,
@@ -69,7 +71,11 @@ def override(
 
 
 @app.command()
-def cancel(override_id: str, json: Json = False, home: Home = None) -> None:
+def cancel(
+    override_id: Annotated[str, typer.Argument(help="The id that `oncall override` printed.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
     """End an override now; `oncall show TEAM` names overrides."""
     with Client.from_environment(home) as client:
         client.delete(f"/api/v1/oncall/overrides/{override_id}")
@@ -220,7 +226,11 @@ def _override(made: dict[str, Any]) -> RenderableType:
 
 def _gaps(found: list[dict[str, Any]]) -> RenderableType:
     lines = [
-        {"team": entry["team"], "what": f"nobody on call from {begin} to {until}", "mend": "add members or an override"}
+        {
+            "team": entry["team"],
+            "what": f"nobody on call from {begin} to {until}",
+            "mend": "add members or an override",
+        }
         for entry in found
         for gap in entry["gaps"]
         for begin, until in [
