@@ -42,12 +42,17 @@ def count(
     *,
     start: datetime,
     now: datetime,
+    derive: bool = True,
 ) -> None:
-    """Derive ``[start, now]`` again and correct the history. What a sender dates into the future is left out."""
+    """Correct the history of ``[start, now]`` by deriving it again, or by what was derived by others meanwhile.
+
+    What a sender dates into the future is left out.
+    """
     width = history.slice_seconds
     first, last = slice_of(start, width), slice_of(now, width)
     begin, end = _at(first, width), _at(last + 1, width)
-    counts = source.derive_counts(
+    read = source.derive_counts if derive else source.stored_counts
+    counts = read(
         [definition.match for definition in definitions], start=begin, end=end, slice_seconds=width
     )
     reported = source.reported(start=begin, end=end, slice_seconds=width)

@@ -30,6 +30,8 @@ LEASE_FOR = timedelta(seconds=60)
 RESEND_EVERY = timedelta(minutes=1)
 LATE_FOR = timedelta(minutes=15)
 """Once a minute counts are derived this far back; late spans correct them."""
+REREAD_EVERY, REREAD_FOR = timedelta(minutes=5), timedelta(hours=2)
+"""Spans later than that are derived beside us; their counts are read again this often, this far back."""
 FRESH_FOR = timedelta(seconds=60)
 """Each time they are derived at least this far back."""
 GRACE_SECONDS = 15
@@ -66,6 +68,7 @@ class Evaluator:
         self._clock: tuple[datetime, float] | None = None
         self._sent_at: datetime | None = None
         self._full_at: datetime | None = None
+        self._reread_at: datetime | None = None
         self._series_at: datetime | None = None
         self._purged_at: datetime | None = None
 
@@ -167,6 +170,17 @@ class Evaluator:
         self.history.advance(slice_of(now, self.slice_seconds))
         try:
             counting.count(self.history, self.source, definitions.items, self._rows, start=now - back, now=now)
+            if self._reread_at is None or now - self._reread_at >= REREAD_EVERY:
+                counting.count(
+                    self.history,
+                    self.source,
+                    definitions.items,
+                    self._rows,
+                    start=now - REREAD_FOR,
+                    now=now,
+                    derive=False,
+                )
+                self._reread_at = now
         except Unavailable as error:
             log.warning("counts cannot be derived; states are frozen", why=error.problem.message)
             return
