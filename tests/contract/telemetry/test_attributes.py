@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from watchbill.features.telemetry import GroupCommit, TelemetryStore
 from watchbill.intake.otlp import decode
-from watchbill.kernel.errors import Invalid, SetupError, Unavailable
+from watchbill.kernel.errors import Invalid, Unavailable
 
 DAY = 86_400_000_000_000
 
@@ -68,7 +71,18 @@ def test_one_poison_request_of_a_group_fails_alone(store: TelemetryStore) -> Non
         commit.submit("traces", b"")
 
 
-def test_a_second_owner_of_the_folder_is_told_so(store: TelemetryStore, tmp_path: object) -> None:
+def test_a_second_process_on_the_folder_is_told_who_is_in_the_way(
+    store: TelemetryStore, telemetry_folder: Path
+) -> None:
     store.ping()
-    with pytest.raises((SetupError, Unavailable)):
-        TelemetryStore(f"chdb://{tmp_path}/other").ping()
+    program = (
+        "import sys; from watchbill.features.telemetry import TelemetryStore\n"
+        "from watchbill.kernel.errors import SetupError\n"
+        "try:\n    TelemetryStore(sys.argv[1]).ping()\n"
+        "except SetupError as error:\n    print(error)"
+    )
+    second = subprocess.run(
+        [sys.executable, "-c", program, f"chdb://{telemetry_folder}"], capture_output=True, text=True, check=True
+    )
+    assert "another process holds it" in second.stdout
+    assert "stop the other" in second.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from watchbill.kernel.errors import Invalid, SetupError, Unavailable
+from watchbill.kernel.errors import Invalid, SetupError, Unavailable, WatchbillError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -150,6 +150,8 @@ _UNPARSABLE = {6, 27, 32, 33, 38, 41, 72, 117, 434, 444}
 
 
 def _translated(error: Exception, where: str) -> Exception:
+    if isinstance(error, WatchbillError):
+        return error
     text = str(error)
     code = getattr(error, "code", None)
     if code is None and "Code: " in text:
@@ -158,10 +160,12 @@ def _translated(error: Exception, where: str) -> Exception:
     first_line = text.strip().splitlines()[0][:400] if text.strip() else type(error).__name__
     if code in _UNPARSABLE:
         return Invalid(f"the telemetry engine cannot read this: {first_line}")
-    if code == 76 or "already" in text:
+    if code == 76 or "Error initializing EmbeddedServer" in text:
         return SetupError(
-            f"the telemetry folder of {where} is held by another process: {first_line}",
-            hint="stop the other `watchbill up` (or observer) of this home; the embedded engine has one owner",
+            f"the telemetry folder of {where} cannot be opened, most likely because another process holds it:"
+            f" {first_line}",
+            hint="stop the other `watchbill up` (or observer) of this home: the embedded engine has one owner. "
+            "Otherwise check that the folder is writable and the disk has room",
         )
     return Unavailable(
         f"the telemetry engine {where} does not answer: {first_line}",
