@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Problem
-from watchbill.manifest.suggest import did_you_mean
+from watchbill.manifest.suggest import nearest
 from watchbill.manifest.words import Duration, Part
 from watchbill.runtime.db import Tx
 
@@ -95,8 +95,15 @@ def _check_step(item: TeamItem, at: int, step: Step, known: frozenset[str]) -> I
                 "manifest.reference",
                 f"nobody is known as {login}",
                 here,
-                did_you_mean(login, known) or "name a login that is a member of a team, or invite the person first",
+                _similar(login, known) or "name a login that is a member of a team, or invite the person first",
             )
+
+
+def _similar(login: str, known: frozenset[str]) -> str | None:
+    """A hint by the part before the @: behind it, colleagues are all alike."""
+    local = {each.partition("@")[0]: each for each in sorted(known)}
+    found = nearest(login.partition("@")[0], local)
+    return None if found is None else f"did you mean '{local[found]}'?"
 
 
 def apply(_tx: Tx, _applying: Applying) -> None:

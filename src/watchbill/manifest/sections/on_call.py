@@ -66,6 +66,8 @@ def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
             spec = _rotation(item)
         except Invalid as invalid:
             for problem in invalid.problems:
+                if problem.field == "spec.timeZone":
+                    continue  # said already, with the nearest zone
                 yield item.problem(problem.code, problem.message, _path(problem.field or ""), problem.hint or "")
             continue
         for position, login in enumerate(spec.members):
