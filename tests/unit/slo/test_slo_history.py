@@ -39,7 +39,7 @@ steps = st.lists(
     st.tuples(
         st.sampled_from([0, 1, 1, 1, 2, 7, 40, 90, 350]),  # how far time moves on
         st.integers(0, 30),  # how late the data is
-        st.integers(0, 4_000_000_000),  # total
+        st.integers(0, 400_000_000),  # total
         st.floats(0, 1),  # share that is bad
         st.booleans(),  # measured
     ),

@@ -115,7 +115,7 @@ class CountHistory:
 
         Of one row and slice given twice, the later stands. Slices newer than the current one advance
         it; older than the fine ring are left out and counted in ``too_late``. ``bad`` over ``total``
-        is capped. Returns how many slices changed.
+        is capped, and so are more than 429 million events in one slice (2³² in a bucket of ten). Returns how many slices changed.
         """
         if rows.size == 0:
             return 0
@@ -127,7 +127,7 @@ class CountHistory:
         _, last = np.unique((rows * (1 << 40) + slices)[keep][::-1], return_index=True)
         chosen = np.flatnonzero(keep)[::-1][last]
         rows, slices = rows[chosen], slices[chosen]
-        total = np.clip(total[chosen], 0, _COUNT_MAX)
+        total = np.clip(total[chosen], 0, _COUNT_MAX // self.bucket_slices)  # so that no bucket runs over
         known = np.asarray(measured)[chosen].astype(bool)
         total = np.where(known, total, 0)
         bad = np.clip(np.where(known, bad[chosen], 0), 0, total)
