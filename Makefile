@@ -13,6 +13,7 @@ help:
 	@echo "make demo    start Watchbill and a shop, break it, and tell the story (ONCE=1 ends by itself)"
 	@echo "make test    every test"
 	@echo "make check   what CI runs: tests, lint, types, import contracts, docs"
+	@echo "make docs    write docs/reference from the code"
 	@echo "make bench   measure; ONLY=name for one figure"
 	@echo "make soak    simulate weeks of paging with faults; SECONDS=60"
 
@@ -45,6 +46,10 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+# The reference pages from the code; a test says when they are out of date.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 check: $(READY) lint types contracts test
 
