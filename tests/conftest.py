@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from watchbill.kernel.clock import VirtualClock
@@ -51,6 +52,21 @@ def _stop_and_remove(folder: Path) -> None:
         with suppress(WatchbillError):
             EmbeddedPostgres(folder).stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_go_to_pytest() -> None:
+    """Shown with the test that wrote them; structlog's own default draws a coloured traceback, seconds each."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
 
 
 @contextmanager
