@@ -115,7 +115,8 @@ class CountHistory:
 
         Of one row and slice given twice, the later stands. Slices newer than the current one advance
         it; older than the fine ring are left out and counted in ``too_late``. ``bad`` over ``total``
-        is capped, and so are more than 429 million events in one slice (2³² in a bucket of ten). Returns how many slices changed.
+        is capped, and so are more than 429 million events in one slice (2³² in a bucket of ten).
+        Returns how many slices changed.
         """
         if rows.size == 0:
             return 0
