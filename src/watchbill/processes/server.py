@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
+from watchbill.features import alerts
 from watchbill.intake.http import intake_router
 from watchbill.processes.compose import Context, Parts
+from watchbill.runtime.db import Database
+from watchbill.runtime.loops import Loop
 from watchbill.runtime.signing import Signer
 from watchbill.web.app import web_router
 from watchbill.web.live import Broadcaster
@@ -24,4 +27,15 @@ def build(context: Context) -> Parts:
         handlers=[intake_router(), web_router(web)],
         on_startup=[live.start],
     )
-    return Parts(app=app, on_stop=live.close)
+    return Parts(app=app, loops=[intake_beat(context.database("health"))], on_stop=live.close)
+
+
+def intake_beat(db: Database) -> Loop:
+    """Says that intake is alive; the time nobody said so does not count towards any alert's expiry."""
+
+    def beat() -> int:
+        with db.transaction() as tx:
+            alerts.beat_intake(tx)
+        return 0
+
+    return Loop("intake-beat", beat, idle_seconds=alerts.BEAT_EVERY.total_seconds())

@@ -108,6 +108,23 @@ def cancel(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
     return result.rowcount == 1
 
 
+def hasten(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
+    """Make a waiting row due now; False when there is none, or somebody is at it this very moment.
+
+    Never waits, so a caller that holds other rows cannot be part of a deadlock.
+    """
+    waiting = (
+        sa.select(due_row.c.id)
+        .where(due_row.c.kind == kind, due_row.c.subject == str(subject), due_row.c.lease.is_(None))
+        .with_for_update(skip_locked=True)
+        .cte("waiting")
+    )
+    result = tx.execute(sa.update(due_row).where(due_row.c.id == waiting.c.id).values(due_at=tx.now))
+    if result.rowcount:
+        tx.hint(CHANNEL, kind)
+    return result.rowcount == 1
+
+
 def _due(kinds: Sequence[str], now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(
         due_row.c.kind.in_(kinds),

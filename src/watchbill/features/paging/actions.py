@@ -211,6 +211,13 @@ def take_due_step(tx: Tx, *, page_id: UUID) -> None:
     escalation.take_step(tx, page=page, incident=_incident(tx, page.incident_id))
 
 
+def review_page(tx: Tx, *, page_id: UUID) -> None:
+    """The due row after a failed notification."""
+    page = store.lock_page_or_busy(tx, page_id=page_id)
+    if page is not None:
+        escalation.review_step(tx, page=page, incident=_incident(tx, page.incident_id))
+
+
 def _may_respond(tx: Tx, *, page: Page, caller: Caller) -> str:
     """Why the caller may acknowledge this page.
 

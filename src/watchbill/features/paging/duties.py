@@ -105,6 +105,15 @@ class ExpireAcknowledgement(_Duty):
         actions.expire_acknowledgement(tx, page_id=UUID(row.subject), epoch=int(row.payload["epoch"]))
 
 
+class ReviewPage(_Duty):
+    """``page.review``: a notification of the page failed."""
+
+    kind = escalation.REVIEW
+
+    def work(self, tx: Tx, row: DueRow) -> None:
+        actions.review_page(tx, page_id=UUID(row.subject))
+
+
 def routing_duties(*, settle_for: timedelta) -> list[InsideDuty]:
     """Duties that touch alerts and incidents; one loop works them."""
     return [RouteAlert(settle_for=settle_for), ExpireAlert(), EndHold(), SettleIncident()]
@@ -112,4 +121,4 @@ def routing_duties(*, settle_for: timedelta) -> list[InsideDuty]:
 
 def page_duties() -> list[InsideDuty]:
     """Duties that move pages; a loop of their own, so that an alert storm does not delay a step."""
-    return [TakeStep(), ExpireAcknowledgement()]
+    return [TakeStep(), ExpireAcknowledgement(), ReviewPage()]

@@ -21,6 +21,8 @@ STEP = "page.step"
 """Due row: the page's next step."""
 ACKNOWLEDGEMENT_EXPIRES = "page.acknowledgement_expires"
 """Due row: acknowledged, but not resolved in time."""
+REVIEW = "page.review"
+"""Due row: a notification of the page failed; see who is left to reach."""
 SEND = "notification.send"
 """Due row: one notification to get to one person."""
 
@@ -92,7 +94,7 @@ def take_step(tx: Tx, *, page: Page, incident: Incident) -> Page:
                 explain(tx, page, incident, "page.nobody_reachable", why=why + "; tried again every minute")
             return _wait(tx, page, step=number, wait=_NOBODY_WAIT)
         explain(tx, page, incident, "page.step_skipped", why=why, data={"step": number})
-        number += 1
+        number = logic.step_after_unreachable(page.policy, number)
 
 
 def _wait(tx: Tx, page: Page, *, step: int, wait: timedelta) -> Page:
@@ -186,6 +188,34 @@ def end_page(tx: Tx, *, page: Page, incident: Incident, because: str, actor: Act
     ended = store.change_page(tx, page, state="ended", ended_at=tx.now, ended_because=because, due_at=None)
     explain(tx, ended, incident, "page.ended", actor=actor, why=because)
     return ended
+
+
+def review_step(tx: Tx, *, page: Page, incident: Incident) -> None:
+    """After a failure: the person's next method goes out at once; when every channel of everybody in the
+    step has failed, the step counts as unreachable and the page moves on at once.
+    """
+    if page.state != "escalating" or page.step == 0:
+        return
+    step = page.step - 1
+    sent = store.notifications_of_step(tx, page_id=page.id, epoch=page.epoch, step=step)
+    for failing in (n for n in sent if n.error is not None):
+        waiting = [n for n in sent if n.person_id == failing.person_id and n.state == "queued" and not n.attempts]
+        if waiting and due.hasten(tx, kind=SEND, subject=waiting[0].id):
+            store.change_notification(tx, waiting[0].id, due_at=tx.now)
+    if not sent or any(n.state != "failed" for n in sent):
+        return
+    explain(
+        tx,
+        page,
+        incident,
+        "page.step_unreachable",
+        why=f"step {step + 1}: every channel failed; the next step is taken",
+    )
+    if logic.next_step(page.policy, step).fallback:
+        _wait(tx, page, step=page.step, wait=_NOBODY_WAIT)
+        return
+    onward = store.change_page(tx, page, step=logic.step_after_unreachable(page.policy, step))
+    take_step(tx, page=onward, incident=incident)
 
 
 def cancel_queued(tx: Tx, *, page_id: UUID) -> None:

@@ -52,6 +52,15 @@ def next_step(policy: EscalationPolicy, step: int) -> NextStep:
     )
 
 
+def step_after_unreachable(policy: EscalationPolicy, step: int) -> int:
+    """The step to take at once when nobody of ``step`` could be reached.
+
+    Repeating the very people who cannot be reached helps nobody: the last step leads to the fallback.
+    """
+    last = len(policy.steps) - 1
+    return step + 1 if step < last else max(step + 1, len(policy.steps) + policy.repeat_last)
+
+
 def may_acknowledge(
     *,
     person_id: UUID,

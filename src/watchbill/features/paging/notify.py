@@ -77,20 +77,13 @@ class SendNotification:
 
     def settle(self, tx: Tx, row: DueRow, _job: Message, outcome: SendOutcome) -> None:
         """Write what happened; a permanent failure moves on to the person's next method at once."""
+        notification = store.notification_by_id(tx, notification_id=UUID(row.subject))
+        if notification is None:
+            return
         if outcome.sent:
-            notification = store.notification_by_id(tx, notification_id=UUID(row.subject))
-            if notification is not None:
-                _sent(tx, notification, outcome)
-            return
-        known = store.notification_by_id(tx, notification_id=UUID(row.subject))
-        if known is None:
-            return
-        # The page first, the notification after it: the order that an acknowledgement locks in.
-        page = store.lock_page_or_busy(tx, page_id=known.page_id)
-        notification = store.notification_by_id(tx, notification_id=known.id)
-        if page is None or notification is None or notification.state != "queued":
-            return
-        _failed(tx, notification, page, outcome)
+            _sent(tx, notification, outcome)
+        elif notification.state == "queued":
+            _failed(tx, notification, outcome)
 
 
 def _current(tx: Tx, row: DueRow) -> tuple[Notification, Page] | None:
@@ -118,69 +111,27 @@ def _sent(tx: Tx, notification: Notification, outcome: SendOutcome) -> None:
     _explain(tx, notification, "notification.sent", why=f"by {notification.channel}")
 
 
-def _failed(tx: Tx, notification: Notification, page: Page, outcome: SendOutcome) -> None:
+def _failed(tx: Tx, notification: Notification, outcome: SendOutcome) -> None:
+    """Write it down, and have the page reviewed: who is left to reach is decided with the page locked."""
     attempts = notification.attempts + 1
     wait = None if outcome.permanent else logic.retry_after(attempts)
-    if wait is not None:
+    error = outcome.error[:2000] or "failed without a reason"
+    if wait is None:
         store.change_notification(
-            tx, notification.id, attempts=attempts, error=outcome.error[:2000], due_at=tx.now + wait
+            tx, notification.id, state="failed", attempts=attempts, error=error, settled_at=tx.now
         )
+        _explain(tx, notification, "notification.failed", why=f"{notification.channel}: {error[:300]}")
+    else:
+        store.change_notification(tx, notification.id, attempts=attempts, error=error, due_at=tx.now + wait)
         due.schedule(tx, kind=escalation.SEND, subject=notification.id, due_at=tx.now + wait)
+        seconds = int(wait.total_seconds())
         _explain(
             tx,
             notification,
             "notification.delayed",
-            why=f"{notification.channel}: {outcome.error[:300]}; tried again in {int(wait.total_seconds())} s",
+            why=f"{notification.channel}: {error[:300]}; tried again in {seconds} s",
         )
-        _bring_forward(tx, notification)
-        return
-    store.change_notification(
-        tx, notification.id, state="failed", attempts=attempts, error=outcome.error[:2000], settled_at=tx.now
-    )
-    _explain(tx, notification, "notification.failed", why=f"{notification.channel}: {outcome.error[:300]}")
-    if not _bring_forward(tx, notification):
-        _advance_when_unreachable(tx, notification, page)
-
-
-def _bring_forward(tx: Tx, notification: Notification) -> bool:
-    """The person's next queued method goes out now; False when there is none left."""
-    mine = [
-        n
-        for n in store.notifications_of_step(
-            tx, page_id=notification.page_id, epoch=notification.epoch, step=notification.step
-        )
-        if n.person_id == notification.person_id and n.state == "queued" and n.id != notification.id
-    ]
-    if not mine:
-        return False
-    if mine[0].due_at > tx.now and mine[0].attempts == 0:
-        store.change_notification(tx, mine[0].id, due_at=tx.now)
-        due.schedule(tx, kind=escalation.SEND, subject=mine[0].id, due_at=tx.now)
-    return True
-
-
-def _advance_when_unreachable(tx: Tx, notification: Notification, page: Page) -> None:
-    """Every channel of everybody in the step failed: the step counts as unreachable and the page moves on."""
-    step = store.notifications_of_step(
-        tx, page_id=notification.page_id, epoch=notification.epoch, step=notification.step
-    )
-    if any(n.state in ("queued", "sent", "delivered") for n in step):
-        return
-    if not logic.is_current(page, epoch=notification.epoch) or page.step != notification.step + 1:
-        return
-    incident = _incident(tx, page)
-    escalation.explain(
-        tx,
-        page,
-        incident,
-        "page.step_unreachable",
-        why=f"step {notification.step + 1}: every channel failed; the next step is taken",
-    )
-    wait = timedelta(0)
-    if logic.next_step(page.policy, notification.step).fallback:
-        wait = timedelta(minutes=1)
-    store.change_page(tx, page, due_at=tx.now + wait)
-    due.schedule(tx, kind=escalation.STEP, subject=page.id, due_at=tx.now + wait)
+    due.schedule(tx, kind=escalation.REVIEW, subject=notification.page_id, due_at=tx.now)
 
 
 def _explain(tx: Tx, notification: Notification, name: str, *, why: str) -> None:
