@@ -53,14 +53,11 @@ def ensure_people(tx: Tx, *, logins: Iterable[str], actor: Actor = MANIFEST) -> 
             .on_conflict_do_nothing(index_elements=["login"])
             .returning(person.c.id, person.c.email)
         ).all()
-        for row in made:
-            ledger.append(
-                tx,
-                name="person.added",
-                actor=actor,
-                subject=("person", row.id),
-                why="named for the first time",
-            )
+        told = [
+            ledger.NewEntry(name="person.added", subject=("person", row.id), why="named for the first time")
+            for row in made
+        ]
+        ledger.append_many(tx, actor=actor, entries=told)
         add_email_methods(tx, {row.id: row.email for row in made if row.email})
         known = _ids_of(tx, wanted)  # again: another transaction may have made some of them
     return {login: known[normal] for login, normal in spelled.items()}
