@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from fractions import Fraction
+from datetime import timedelta
 
 import msgspec
 
@@ -28,7 +27,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expected: float = 0.0
     seen: int = 0
     check_seconds: int = 0
-    dropped: tuple[str, ...] = ()
 
 
 def label(service: str, operation: str) -> str:
@@ -100,15 +98,6 @@ def _firing(slo: Slo, facts: Facts) -> str:
         f" is a {hot.tier}. That burns the budget {_rate(hot.long_burn)} as fast as it lasts.{only_one}"
         f" If failures stopped now, it would end in about {rough_duration(timedelta(seconds=max(reset, 1)))}."
     )
-
-
-def exhaustion(remaining: Fraction, *, exhausted_at: datetime | None, now: datetime) -> str:
-    """When the budget is gone at this rate, from what remains."""
-    if remaining <= 0:
-        return "The error budget is spent."
-    if exhausted_at is None:
-        return "The error budget is not being spent."
-    return f"At this rate the error budget is gone in {rough_duration(exhausted_at - now)}."
 
 
 def _span(seconds: int) -> str:
