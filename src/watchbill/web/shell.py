@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,9 +23,7 @@ from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.signing import Signer
 from watchbill.web import view
-
-if TYPE_CHECKING:
-    from watchbill.web.live import Broadcaster
+from watchbill.web.broadcast import Broadcaster
 
 CSRF_HEADER = "x-csrf-token"
 ACT = {"lane": "act"}
@@ -47,13 +45,17 @@ _HEADERS = {
 }
 
 
-class Web(msgspec.Struct, frozen=True, kw_only=True):
-    """What screens stand on. Actions have a lane of their own, so that slow screens cannot stop one."""
+class Web:
+    """What screens stand on. Actions have a lane of their own, so that slow screens cannot stop one.
 
-    settings: Settings
-    lanes: Lanes
-    signer: Signer
-    live: Broadcaster
+    A plain class: Litestar takes structs apart to validate them, and this is handed on as it is.
+    """
+
+    def __init__(self, *, settings: Settings, lanes: Lanes, signer: Signer, live: Broadcaster) -> None:
+        self.settings = settings
+        self.lanes = lanes
+        self.signer = signer
+        self.live = live
 
     @property
     def screens(self) -> Database:

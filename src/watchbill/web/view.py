@@ -145,7 +145,6 @@ def _environment() -> Environment:
         ago=_moving("ago", _ago),
         countdown=_moving("countdown", _countdown),
         left=_moving("left", _left),
-        length=_moving("length", rough_duration),
         initials=initials,
         hue=hue,
         name=name_of,
