@@ -138,19 +138,16 @@ FROM (
             {{thresholds:Array(UInt64)}})) AS fast
     FROM (
         SELECT
-            argMin((
-                intDiv(toUnixTimestamp(Timestamp), {{width:UInt32}}) * {{width:UInt32}}, SpanName, {_ENVIRONMENT},
-                {_METHOD}, {_PATH}, {looked_up}, toUInt8({BAD}), toUInt64(greatest(Duration, 0)),
-                CAST({WEIGHT} AS Nullable(Float64))
-            ), (Timestamp, Duration, StatusCode)) AS first,
-            ServiceName AS service,
-            first.1 AS slice, first.2 AS span_name, first.3 AS environment, first.4 AS method, first.5 AS path,
-            first.6 AS looked_up, first.7 AS bad, first.8 AS duration, first.9 AS weight
+            intDiv(toUnixTimestamp(Timestamp), {{width:UInt32}}) * {{width:UInt32}} AS slice,
+            ServiceName AS service, SpanName AS span_name, {_ENVIRONMENT} AS environment,
+            {_METHOD} AS method, {_PATH} AS path, {looked_up} AS looked_up, toUInt8({BAD}) AS bad,
+            toUInt64(greatest(Duration, 0)) AS duration, CAST({WEIGHT} AS Nullable(Float64)) AS weight
         FROM otel_traces
         WHERE Timestamp >= toDateTime({{from:UInt32}}, 'UTC') AND Timestamp < toDateTime({{to:UInt32}}, 'UTC')
             AND ServiceName IN (SELECT service_name FROM watchbill_sli_match WHERE revision = {{revision:String}})
             AND {ENTRY}
-        GROUP BY TraceId, SpanId, ServiceName
+        ORDER BY Timestamp, Duration, StatusCode
+        LIMIT 1 BY TraceId, SpanId, ServiceName
     )
     GROUP BY slice, service, environment, span_name, method, path, looked_up
 ) AS s
