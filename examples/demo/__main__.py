@@ -1,7 +1,7 @@
 """``make demo``: under three minutes from nothing to a page, an acknowledgement and a recovered service.
 
 On a terminal it leaves the screens up until Ctrl-C. With ``ONCE=1`` it ends by itself: 0 when every step was
-as told, else 1.
+as told, else 1. ``KILL=1`` ends Watchbill's own processes with ``kill -9`` in the middle: the story must stay the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def main() -> int:
     """Run the demo; the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
     story = Story(console)
     once = os.environ.get("ONCE", "") not in ("", "0")
     console.print(Text("Watchbill", style="bold") + Text("  the demo: a shop, a bad release, and who is woken"))
@@ -41,7 +43,8 @@ def main() -> int:
         console.print()
         return 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave things running
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave things running
+            signal.signal(number, signal.SIG_IGN)
         with story.waiting("stopping everything that was started"):
             stage.strike()
         story.tell("all stopped, nothing left behind", style="dim")
@@ -52,10 +55,12 @@ def _run(stage: Stage, story: Story, *, once: bool) -> int:
     seen = Seen()
     story.began = time.monotonic()
     try:
-        play(stage, story, seen=seen)
+        play(stage, story, seen=seen, killing=os.environ.get("KILL", "") not in ("", "0"))
         verify(stage, story, seen)
     except httpx.HTTPError as error:
         raise DemoFailed(f"Watchbill did not answer: {type(error).__name__}: {error}") from error
+    story.chapter("What Watchbill wrote down")
+    story.show_timeline(stage.watch.incident(seen.incident)["timeline"])
     story.chapter("What took how long")
     story.show_waterfall()
     story.chapter("Checked")
@@ -82,8 +87,12 @@ def _set_up(stage: Stage, story: Story) -> str:
         if port != wanted:
             story.tell(f"port {wanted} is taken; the demo's {name} port is {port}", style="yellow")
     began = time.monotonic()
-    with story.waiting("Watchbill starts: PostgreSQL, ClickHouse, four processes") as say:
-        stage.start_watchbill()
+    with story.waiting("Watchbill starts: PostgreSQL, ClickHouse and four processes") as say:
+        stage.start_watchbill(
+            lambda: say(
+                f"Watchbill starts: PostgreSQL, ClickHouse and four processes ({time.monotonic() - began:.0f} s)"
+            )
+        )
         story.tell(f"Watchbill is ready after {time.monotonic() - began:.1f} s: {stage.url}")
         say("applying examples/shop/watchbill.yaml")
         token = stage.make_token("demo")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from rich.markup import escape
 
 from examples.demo.mailbox import Mail
 from examples.demo.stage import Stage
 from examples.demo.story import DemoFailed, Story
-from examples.demo.watch import until
+from examples.demo.watch import patiently, until
 
 CALM_SECONDS = 20
 CHOICE_SECONDS = 20
@@ -29,19 +31,29 @@ class Seen:
     acknowledged_by: str = ""
 
 
-def play(stage: Stage, story: Story, *, seen: Seen) -> None:
-    """All acts in order.
+def play(stage: Stage, story: Story, *, seen: Seen, killing: bool = False) -> None:
+    """All acts in order; ``killing`` ends Watchbill's own processes with SIGKILL in between, which must change nothing.
 
     Raises:
         DemoFailed: one did not come out as told.
     """
     calm(stage, story)
     bad_release(stage, story)
+    strike_down(stage, story, "server", "pager", killing=killing)
     burn(stage, story)
     page(stage, story, seen)
+    strike_down(stage, story, "observer", "pager", killing=killing)
     acknowledge(stage, story, seen)
+    strike_down(stage, story, "server", "worker", killing=killing)
     roll_back(stage, story)
+    strike_down(stage, story, "observer", killing=killing)
     recovery(stage, story, seen)
+
+
+def strike_down(stage: Stage, story: Story, *names: str, killing: bool) -> None:
+    for name in names if killing else ():
+        stage.kill(name)
+        story.tell(f"[red]kill -9[/red] {name}")
 
 
 def calm(stage: Stage, story: Story) -> None:
@@ -85,10 +97,9 @@ def burn(stage: Stage, story: Story) -> None:
             return slo if slo["state"] == "firing" and slo["tier"] == "page" else None
 
         slo = until(firing, timeout_seconds=45, why="the burn of payments was not seen")
-    story.moment("burn seen")
     burning = f"{slo['burn']:.0f} times" if slo["burn"] else "far"
     story.tell(f"payments · charge card burns its error budget [bold red]{burning}[/bold red] faster than it may:")
-    story.tell(slo["reason"], style="dim")
+    story.tell(escape(slo["reason"]), style="dim")
 
 
 def page(stage: Stage, story: Story, seen: Seen) -> None:
@@ -99,7 +110,6 @@ def page(stage: Stage, story: Story, seen: Seen) -> None:
     if mail is None:
         raise DemoFailed(f"no mail with an acknowledge link came; {len(stage.mailbox.mails)} others did")
     seen.mail = mail
-    story.moment("mail in the inbox", mail.at)
     story.check("the mail goes to the person on call for payments", mail.to == (seen.on_call,), str(mail.to))
     story.tell(f"[bold]{seen.on_call}[/bold] is on call for team payments, and has mail:")
     story.show_mail(mail)
@@ -107,6 +117,9 @@ def page(stage: Stage, story: Story, seen: Seen) -> None:
     if not rows or not rows[-1]["pages"]:
         raise DemoFailed("there is a mail, but no incident with a page")
     seen.incident = rows[-1]["number"]
+    opened_at = datetime.fromisoformat(rows[-1]["opened_at"])
+    story.moment("burn seen, incident opened", time.monotonic() - (datetime.now(UTC) - opened_at).total_seconds())
+    story.moment("mail in the inbox", mail.at)
     found = rows[-1]["pages"][0]
     story.check("the page is for team payments", found["team"] == "payments", str(found["team"]))
     story.check("the page escalates until somebody answers", found["state"] == "escalating", found["state"])
@@ -119,7 +132,7 @@ def acknowledge(stage: Stage, story: Story, seen: Seen) -> None:
     link = seen.mail.acknowledge_url
     assert link is not None
     with httpx.Client(timeout=10, trust_env=False) as browser:
-        shown = browser.get(link)
+        shown = patiently(lambda: browser.get(link))
         story.check("the link in the mail opens without signing in", shown.status_code == 200, str(shown.status_code))
         state = the_page(stage, seen)["state"]
         story.check("opening the link (as mail scanners do) acknowledges nothing", state == "escalating", state)
@@ -133,7 +146,7 @@ def acknowledge(stage: Stage, story: Story, seen: Seen) -> None:
         else:
             how = "time"
         if how != "done":
-            answer = browser.post(link)
+            answer = patiently(lambda: browser.post(link))
             fine = answer.status_code in (200, 303)
             story.check("the button of the link acknowledges", fine, f"{answer.status_code} {answer.text[:200]}")
     acknowledged = until(

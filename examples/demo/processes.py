@@ -1,11 +1,12 @@
 """Starting and stopping what the demo needs, and nothing else.
 
-Every process is started by `Processes.start` and stopped by `Processes.stop_all`, in reverse order. The kernel
-stops them too when the demo itself is killed (``PR_SET_PDEATHSIG``).
+Every process is started by `Processes.start` and stopped by `Processes.stop_all`. The kernel stops them too when
+the demo itself is killed (``PR_SET_PDEATHSIG``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -31,19 +32,27 @@ class Process:
         """None while it runs."""
         return self._popen.poll()
 
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
+    def children(self) -> dict[int, str]:
+        """Its child processes: pid → command line."""
+        children = Path(f"/proc/{self._popen.pid}/task/{self._popen.pid}/children")
+        found: dict[int, str] = {}
+        for pid in map(int, children.read_text().split()):
+            with contextlib.suppress(FileNotFoundError):  # it ended between the two reads
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        return found
+
+    def ask_to_end(self) -> None:
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
 
     def stop(self, *, timeout_seconds: float = 10) -> int:
         """Ask it to end, wait, and end it by force when it does not. Returns its exit code."""
-        if self._popen.poll() is None:
-            self._popen.send_signal(signal.SIGTERM)
-            try:
-                self._popen.wait(timeout_seconds)
-            except subprocess.TimeoutExpired:
-                self._popen.kill()
-                self._popen.wait()
+        self.ask_to_end()
+        try:
+            self._popen.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
         return self._popen.returncode
 
     def last_lines(self, count: int = 15) -> list[str]:
@@ -66,7 +75,7 @@ class Processes:
             popen = subprocess.Popen(
                 list(argv),
                 cwd=self._folder,
-                env={**os.environ, **environment},
+                env=clean_environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -87,9 +96,18 @@ class Processes:
         self._started.remove(process)
 
     def stop_all(self) -> None:
+        """The first one started goes last: the others may still send it something while they end."""
+        for process in self._started[1:]:
+            process.ask_to_end()
         for process in reversed(self._started):
             process.stop()
         self._started.clear()
+
+
+def clean_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without what would lead the demo to another Watchbill or Collector, and with ``added``."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHBILL_", "OTEL_", "SHOP_"))}
+    return {**ours, **added}
 
 
 def _end_with_parent() -> None:

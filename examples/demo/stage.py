@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from examples.demo.mailbox import Mailbox
-from examples.demo.processes import Process, Processes, choose_port
+from examples.demo.processes import Process, Processes, choose_port, clean_environment
 from examples.demo.story import DemoFailed
 from examples.demo.watch import Watch, until
 
@@ -43,15 +44,15 @@ class Stage:
         self.url = f"http://127.0.0.1:{self.port}"
         self._processes = Processes(folder=REPOSITORY, log_folder=self.logs)
         self._shop: dict[str, Process] = {}
+        self._up: Process | None = None
         self._watch: Watch | None = None
-        self._keep_logs = False
 
     @property
     def watch(self) -> Watch:
         assert self._watch is not None, "Watchbill is started first"
         return self._watch
 
-    def start_watchbill(self) -> None:
+    def start_watchbill(self, progress: Callable[[], None]) -> None:
         """`watchbill up` on a fresh home, until it can take an alert durably."""
         self.mailbox.start()
         environment = {
@@ -64,9 +65,10 @@ class Stage:
             "WATCHBILL_LOG_FORMAT": "console",
         }
         argv = ["up", "--home", str(self.home), "--port", str(self.port), "--otlp-port", str(self.otlp_port)]
-        up = self._processes.start("watchbill", _watchbill(*argv), environment=environment)
+        up = self._up = self._processes.start("watchbill", _watchbill(*argv), environment=environment)
 
         def ready() -> bool:
+            progress()
             self._refuse_dead(up)
             return answers(f"{self.url}/readyz") and answers(f"http://127.0.0.1:{self.otlp_port}/readyz")
 
@@ -125,6 +127,19 @@ class Stage:
         for process in self._processes.died():
             self._refuse_dead(process)
 
+    def kill(self, name: str) -> None:
+        """``kill -9`` one of Watchbill's own processes: server, pager, observer or worker.
+
+        Raises:
+            DemoFailed: it does not run.
+        """
+        assert self._up is not None, "Watchbill is started first"
+        for pid, command in self._up.children().items():
+            if f" run {name}" in command:
+                os.kill(pid, signal.SIGKILL)
+                return
+        raise DemoFailed(f"there is no {name} to kill: {self._up.children()}")
+
     def keep_logs(self) -> Path:
         """The demo failed: leave the logs where a reader finds them."""
         kept = REPOSITORY / ".demo" / "logs"
@@ -177,7 +192,7 @@ class Stage:
         ran = subprocess.run(
             _watchbill(*arguments),
             cwd=REPOSITORY,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "96"},
+            env=clean_environment({"NO_COLOR": "1", "COLUMNS": "120"}),
             capture_output=True,
             text=True,
             timeout=60,

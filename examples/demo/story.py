@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +29,7 @@ class Story:
     """Tells, and remembers the moments for the waterfall and the checks for the verdict."""
 
     console: Console
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
     moments: list[tuple[str, float]] = field(default_factory=list)
     checks: list[tuple[str, bool, str]] = field(default_factory=list)
 
@@ -41,6 +43,9 @@ class Story:
         self.console.print(Text(f"{self.clock()}  ", style="dim") + Text.from_markup(text, style=style))
 
     def clock(self) -> str:
+        """Since the story began; blank while setting up."""
+        if self.began is None:
+            return " " * len("T+00:00")
         seconds = int(time.monotonic() - self.began)
         return f"T+{seconds // 60:02}:{seconds % 60:02}"
 
@@ -82,7 +87,7 @@ class Story:
 
             def say(words: str) -> None:
                 nonlocal said
-                if words.partition("(")[0] != said.partition("(")[0]:
+                if words.partition(" (")[0] != said.partition(" (")[0]:
                     said = words
                     self.tell(words)
 
@@ -105,19 +110,28 @@ class Story:
         """Each moment, how long after the one before it, and where it lies in the whole."""
         if len(self.moments) < 2:
             return
-        first, last = self.moments[0][1], self.moments[-1][1]
+        moments = sorted(self.moments, key=lambda moment: moment[1])
+        first, last = moments[0][1], moments[-1][1]
         whole = max(last - first, 0.001)
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("moment")
         table.add_column("after", justify="right")
         table.add_column("")
         before = first
-        for name, at in self.moments:
+        for name, at in moments:
             start, end = (round((instant - first) / whole * BAR_WIDTH) for instant in (before, at))
             bar = Text(" " * start + "─" * max(0, end - start), style="dim") + Text("●", style="bold cyan")
             table.add_row(name, "" if at == first else f"+{at - before:.1f} s", bar)
             before = at
         table.add_row("in all", f"{whole:.1f} s", "", style="dim")
+        self.console.print(table)
+
+    def show_timeline(self, entries: list[dict[str, Any]]) -> None:
+        """An incident's timeline as Watchbill wrote it down."""
+        table = Table(box=None, padding=(0, 1), show_header=False)
+        for entry in entries:
+            at = datetime.fromisoformat(entry["at"]).strftime("%H:%M:%S.%f")[:-5]
+            table.add_row(Text(at, style="dim"), entry["name"], Text(entry["by"], style="cyan"), Text(entry["why"]))
         self.console.print(table)
 
     def show_checks(self) -> None:

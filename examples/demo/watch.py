@@ -31,7 +31,7 @@ class Watch:
         Raises:
             DemoFailed: it was not 200.
         """
-        answer = self._client.get(f"/api/v1{path}", params=query)
+        answer = patiently(lambda: self._client.get(f"/api/v1{path}", params=query))
         if answer.status_code != 200:
             raise DemoFailed(f"GET /api/v1{path} answered {answer.status_code}: {answer.text[:300]}")
         return answer.json()
@@ -60,6 +60,20 @@ class Watch:
         return found
 
 
+def patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send; when nobody answers, or with 502 or 503, try again for ten seconds, as a browser's user would."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            answer = send()
+            if answer.status_code not in (502, 503) or time.monotonic() > end:
+                return answer
+        except httpx.TransportError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.3)
+
+
 def until(what: Callable[[], T | None], *, timeout_seconds: float, every_seconds: float = 0.25, why: str) -> T:
     """Ask until there is an answer.
 
@@ -68,10 +82,7 @@ def until(what: Callable[[], T | None], *, timeout_seconds: float, every_seconds
     """
     end = time.monotonic() + timeout_seconds
     while True:
-        try:
-            found = what()
-        except httpx.TransportError:
-            found = None
+        found = what()
         if found:
             return found
         if time.monotonic() > end:
