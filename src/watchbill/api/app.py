@@ -38,6 +38,7 @@ NOUNS: tuple[str, ...] = (
     "test_page",
     "ledger",
     "status",
+    "stream",
 )
 """Modules of this package that have ``handlers``, in the order of the reference page."""
 

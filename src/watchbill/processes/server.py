@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from litestar.datastructures import State
+
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
 from watchbill.features import alerts
@@ -26,6 +28,7 @@ def build(context: Context) -> Parts:
         lanes=lanes,
         handlers=[intake_router(), web_router(web)],
         on_startup=[live.start],
+        state=State({"live": live}),
     )
     return Parts(app=app, loops=[intake_beat(context.database("health"))], on_stop=live.close)
 

@@ -1,7 +1,7 @@
 """The screens: server-rendered pages, live by SSE, that work on a phone at night. One module per noun."""
 
+from watchbill.runtime.broadcast import Broadcaster
 from watchbill.web.app import web_router
-from watchbill.web.live import Broadcaster, sse
 from watchbill.web.shell import Web
 
-__all__ = ["Broadcaster", "Web", "sse", "web_router"]
+__all__ = ["Broadcaster", "Web", "web_router"]

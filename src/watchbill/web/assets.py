@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.params import FromPath
 from litestar.response import Response as PlainResponse
 
 from watchbill.kernel.errors import NotFound
@@ -88,7 +89,7 @@ ASSETS = Assets.load()
 
 
 @get("/static/{version:str}/{name:path}", sync_to_thread=False, include_in_schema=False)
-def static_file(request: Request[Any, Any, Any], version: str, name: str) -> Response[bytes]:
+def static_file(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """One asset. An old version's path still answers, with the present content and a short life."""
     asset = ASSETS.find(name.removeprefix("/"))
     lasting = "public, max-age=31536000, immutable" if version == ASSETS.version else "no-cache"

@@ -40,7 +40,7 @@ def show(
     title = _TITLES.get(status, "Something broke")
     answer = shell.page(request, "error.html", status=status, title=title, problems=problems, status_code=status)
     answer.headers.update(headers)
-    return shell.harden(answer)
+    return shell.with_headers(answer)
 
 
 def ours(request: AnyRequest, error: WatchbillError) -> Response[Any]:
@@ -50,7 +50,7 @@ def ours(request: AnyRequest, error: WatchbillError) -> Response[Any]:
             return Response(None, status_code=401)
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         back = "" if request.method != "GET" or wanted == "/" else f"?next={quote(wanted)}"
-        return shell.harden(Response(None, status_code=303, headers={"Location": f"/sign-in{back}"}))
+        return shell.with_headers(Response(None, status_code=303, headers={"Location": f"/sign-in{back}"}))
     return show(request, error.status, error.problems, error.retry_after_seconds)
 
 

@@ -7,18 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Response, get
+from litestar.params import FromPath
 
 from watchbill.features import catalog, identity, oncall, paging, slo
 from watchbill.features.oncall import Shift
 from watchbill.kernel.errors import NotFound, Problem
 from watchbill.web import incidents, shell
-from watchbill.web.shell import AnyRequest, Screen, Web
+from watchbill.web.shell import AnyRequest, GivenWeb, Screen
 
 AHEAD = timedelta(days=28)
 
 
 @get("/", sync_to_thread=True)
-def home(request: AnyRequest, web: Web) -> Response[Any]:
+def home(request: AnyRequest, web: GivenWeb) -> Response[Any]:
     """The first page of whoever is signed in."""
     with shell.looking(web, request) as screen:
         teams = {team.id: team for team in catalog.teams(screen.tx)}
@@ -75,7 +76,7 @@ def _warnings(screen: Screen, mine: list[UUID], known: set[UUID]) -> list[tuple[
 
 
 @get("/{rest:path}", sync_to_thread=False)
-def nowhere(rest: str) -> Response[Any]:
+def nowhere(rest: FromPath[str]) -> Response[Any]:
     """Any other address that a browser asks for: a page that says so."""
     raise NotFound(f"there is no page {rest}", hint="go back to your watch")
 

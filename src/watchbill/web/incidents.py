@@ -7,13 +7,14 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, paging
 from watchbill.features.alerts import HOLD_FOR
 from watchbill.features.paging import IncidentDetail, IncidentLine, Page
 from watchbill.kernel.durations import rough_duration
 from watchbill.web import shell, timeline
-from watchbill.web.shell import ACT, AnyRequest, Form, Screen, Web
+from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen
 
 SHOWN = 100
 
@@ -74,7 +75,13 @@ def standing(state: str, pages: list[Page]) -> tuple[str, str]:
 
 
 @get("/incidents", sync_to_thread=True)
-def incident_list(request: AnyRequest, web: Web, show: str = "open", q: str = "", team: str = "") -> Response[Any]:
+def incident_list(
+    request: AnyRequest,
+    web: GivenWeb,
+    show: FromQuery[str] = "open",
+    q: FromQuery[str] = "",
+    team: FromQuery[str] = "",
+) -> Response[Any]:
     """Open, resolved, mine, of a team, by words in the title or the number."""
     with shell.looking(web, request) as screen:
         teams = catalog.teams(screen.tx)
@@ -103,7 +110,7 @@ def _matches(row: Row, q: str) -> bool:
 
 
 @get("/incidents/{number:int}", sync_to_thread=True)
-def incident(request: AnyRequest, web: Web, number: int) -> Response[Any]:
+def incident(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Response[Any]:
     """Everything about one incident, live."""
     with shell.looking(web, request) as screen:
         detail = paging.incident_detail(screen.tx, number=number)
@@ -137,17 +144,18 @@ def _people(detail: IncidentDetail) -> set[UUID | None]:
     return found
 
 
-@get("/incidents/{number:int}/{step:str}", sync_to_thread=True)
-def confirm(request: AnyRequest, web: Web, number: int, step: str) -> Response[Any]:
+@get(["/incidents/{number:int}/resolve", "/incidents/{number:int}/declare"], sync_to_thread=True)
+def confirm(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Response[Any]:
     """What resolving or declaring will do, before it is done."""
+    step = request.url.path.rsplit("/", 1)[1]
     with shell.looking(web, request) as screen:
         detail = paging.incident_detail(screen.tx, number=number)
         firing = [alert for alert in detail.alerts if alert.state in ("firing", "stale")]
         open_pages = [p for p in detail.pages if p.page.state != "ended"]
         return screen.page(
             "incident_confirm.html",
-            title="Declare" if step == "declare" else "Resolve",
-            step="declare" if step == "declare" else "resolve",
+            title=step.capitalize(),
+            step=step,
             incident=detail.incident,
             firing=firing,
             open_pages=open_pages,
@@ -156,7 +164,7 @@ def confirm(request: AnyRequest, web: Web, number: int, step: str) -> Response[A
 
 
 @post("/incidents/{number:int}/acknowledge", sync_to_thread=True, status_code=204, opt=ACT)
-def acknowledge(request: AnyRequest, web: Web, number: int, data: Form) -> Response[None]:
+def acknowledge(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) -> Response[None]:
     """One tap; the whole of an answer at night."""
     with shell.acting(web, request, data) as screen:
         pages = paging.acknowledge_incident(screen.tx, number=number, caller=screen.caller, via="screen")
@@ -166,7 +174,7 @@ def acknowledge(request: AnyRequest, web: Web, number: int, data: Form) -> Respo
 
 
 @post("/incidents/{number:int}/resolve", sync_to_thread=True, status_code=204, opt=ACT)
-def resolve(request: AnyRequest, web: Web, number: int, data: Form) -> Response[None]:
+def resolve(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) -> Response[None]:
     """It is over."""
     with shell.acting(web, request, data) as screen:
         paging.resolve_incident(
@@ -181,7 +189,7 @@ def resolve(request: AnyRequest, web: Web, number: int, data: Form) -> Response[
 
 
 @post("/incidents/{number:int}/reopen", sync_to_thread=True, status_code=204, opt=ACT)
-def reopen(request: AnyRequest, web: Web, number: int, data: Form) -> Response[None]:
+def reopen(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) -> Response[None]:
     """It was not over."""
     with shell.acting(web, request, data) as screen:
         paging.reopen_incident(screen.tx, number=number, caller=screen.caller)
@@ -189,7 +197,7 @@ def reopen(request: AnyRequest, web: Web, number: int, data: Form) -> Response[N
 
 
 @post("/incidents/{number:int}/declare", sync_to_thread=True, status_code=204, opt=ACT)
-def declare(request: AnyRequest, web: Web, number: int, data: Form) -> Response[None]:
+def declare(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) -> Response[None]:
     """Users are hurt."""
     with shell.acting(web, request, data) as screen:
         paging.declare(screen.tx, number=number, caller=screen.caller, why=data.get("why", ""))
@@ -197,7 +205,7 @@ def declare(request: AnyRequest, web: Web, number: int, data: Form) -> Response[
 
 
 @post("/incidents/{number:int}/notes", sync_to_thread=True, status_code=204, opt=ACT)
-def note(request: AnyRequest, web: Web, number: int, data: Form) -> Response[None]:
+def note(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) -> Response[None]:
     """A line in the timeline."""
     with shell.acting(web, request, data) as screen:
         paging.add_note(screen.tx, number=number, caller=screen.caller, text=data.get("text", ""))

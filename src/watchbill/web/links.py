@@ -8,6 +8,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from watchbill.features import catalog, identity, paging
 from watchbill.features.identity import Caller
@@ -16,11 +17,11 @@ from watchbill.features.paging import Page
 from watchbill.kernel.errors import Conflict, Forbidden, NotFound, Problem
 from watchbill.runtime.db import Tx
 from watchbill.web import shell
-from watchbill.web.shell import AnyRequest, Web
+from watchbill.web.shell import AnyRequest, GivenWeb, Web
 
 
 @get("/a/{signed:str}", sync_to_thread=True)
-def show(request: AnyRequest, web: Web, signed: str) -> Response[str]:
+def show(request: AnyRequest, web: GivenWeb, signed: FromPath[str]) -> Response[str]:
     """What the page is about, and one large button. Changes nothing."""
     with web.act.transaction() as tx:
         caller, page, incident = _opened(tx, web, signed)
@@ -28,7 +29,7 @@ def show(request: AnyRequest, web: Web, signed: str) -> Response[str]:
 
 
 @post("/a/{signed:str}", sync_to_thread=True, status_code=200, opt={"lane": "act"})
-def acknowledge(request: AnyRequest, web: Web, signed: str) -> Response[str]:
+def acknowledge(request: AnyRequest, web: GivenWeb, signed: FromPath[str]) -> Response[str]:
     """Acknowledge as the person the link was sent to. The link is the proof; no sign-in is needed."""
     with web.act.transaction() as tx:
         caller, page, incident = _opened(tx, web, signed)

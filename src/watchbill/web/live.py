@@ -7,23 +7,15 @@ from typing import Any
 from litestar import Request, get
 from litestar.response import Stream
 
-from watchbill.web.broadcast import Broadcaster
-from watchbill.web.shell import Web, signed_in
+from watchbill.api.stream import sse
+from watchbill.runtime.broadcast import Broadcaster
+from watchbill.web.shell import GivenWeb, signed_in
 
-__all__ = ["Broadcaster", "handlers", "sse"]
-
-
-def sse(broadcaster: Broadcaster) -> Stream:
-    """The response of one stream."""
-    return Stream(
-        broadcaster.stream(),
-        media_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+__all__ = ["Broadcaster", "handlers"]
 
 
 @get("/stream", opt={"stream": True})
-async def stream(request: Request[Any, Any, Any], web: Web) -> Stream:
+async def stream(request: Request[Any, Any, Any], web: GivenWeb) -> Stream:
     """What changed, for a signed-in page."""
 
     def check() -> None:

@@ -9,12 +9,13 @@ from zoneinfo import available_timezones
 
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
+from litestar.params import FromPath
 
 from watchbill.features import catalog, identity, oncall
 from watchbill.features.identity import SESSION_COOKIE, Person
 from watchbill.kernel.errors import Conflict
 from watchbill.web import shell
-from watchbill.web.shell import ACT, AnyRequest, Form, Screen, Web
+from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen
 
 CHANNEL_HELP = {
     "email": ("E-mail", "you@example.org"),
@@ -26,7 +27,7 @@ YEAR = 31_536_000
 
 
 @get("/me", sync_to_thread=True)
-def me(request: AnyRequest, web: Web) -> Response[Any]:
+def me(request: AnyRequest, web: GivenWeb) -> Response[Any]:
     """Whoever is signed in."""
     with shell.looking(web, request) as screen:
         now, person = screen.tx.now, screen.person
@@ -55,7 +56,7 @@ def _me(screen: Screen) -> Person:
 
 
 @post("/me/contact-methods", sync_to_thread=True, status_code=204, opt=ACT)
-def add_method(request: AnyRequest, web: Web, data: Form) -> Response[None]:
+def add_method(request: AnyRequest, web: GivenWeb, data: Form) -> Response[None]:
     """One more way to be reached."""
     with shell.acting(web, request, data) as screen:
         person = _me(screen)
@@ -70,7 +71,7 @@ def add_method(request: AnyRequest, web: Web, data: Form) -> Response[None]:
 
 
 @post("/me/contact-methods/{id:uuid}/remove", sync_to_thread=True, status_code=204, opt=ACT)
-def remove_method(request: AnyRequest, web: Web, id: UUID, data: Form) -> Response[None]:
+def remove_method(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], data: Form) -> Response[None]:
     """One less."""
     with shell.acting(web, request, data) as screen:
         person = _me(screen)
@@ -81,7 +82,7 @@ def remove_method(request: AnyRequest, web: Web, id: UUID, data: Form) -> Respon
 
 
 @post("/me/settings", sync_to_thread=True, status_code=303, opt=ACT)
-def settings(request: AnyRequest, web: Web, data: Form) -> Response[None]:
+def settings(request: AnyRequest, web: GivenWeb, data: Form) -> Response[None]:
     """Name and time zone are the person's; theme and keys are this browser's."""
     with shell.acting(web, request, data) as screen:
         if screen.person is not None:
@@ -102,7 +103,7 @@ def settings(request: AnyRequest, web: Web, data: Form) -> Response[None]:
 
 
 @post("/me/sign-out-everywhere", sync_to_thread=True, status_code=303, opt=ACT)
-def sign_out_everywhere(request: AnyRequest, web: Web, data: Form) -> Response[None]:
+def sign_out_everywhere(request: AnyRequest, web: GivenWeb, data: Form) -> Response[None]:
     """End every session of mine, this one too."""
     with shell.acting(web, request, data) as screen:
         identity.sign_out_everywhere(screen.tx, person_id=_me(screen).id, actor=screen.caller.actor)

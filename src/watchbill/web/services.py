@@ -6,17 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 from litestar import Response, get
+from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, oncall, paging, slo
 from watchbill.kernel.errors import NotFound
 from watchbill.web import incidents, shell, slos
-from watchbill.web.shell import AnyRequest, Web
+from watchbill.web.shell import AnyRequest, GivenWeb
 
 SHOWN = 200
 
 
 @get("/services", sync_to_thread=True)
-def service_list(request: AnyRequest, web: Web, q: str = "", team: str = "", tier: int = 0) -> Response[Any]:
+def service_list(
+    request: AnyRequest, web: GivenWeb, q: FromQuery[str] = "", team: FromQuery[str] = "", tier: FromQuery[int] = 0
+) -> Response[Any]:
     """Every service with its owner and its worst SLO."""
     with shell.looking(web, request) as screen:
         teams = {t.id: t for t in catalog.teams(screen.tx)}
@@ -52,7 +55,7 @@ def service_list(request: AnyRequest, web: Web, q: str = "", team: str = "", tie
 
 
 @get("/services/{name:str}", sync_to_thread=True)
-def one_service(request: AnyRequest, web: Web, name: str) -> Response[Any]:
+def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Response[Any]:
     """One service, with everything that hangs off its owner."""
     with shell.looking(web, request) as screen:
         service = catalog.service_by_name(screen.tx, name=name)
@@ -77,7 +80,9 @@ def one_service(request: AnyRequest, web: Web, name: str) -> Response[Any]:
             charts={view.slo.id: slos.charts(screen, view, timedelta(days=1)) for view in views[:8]},
             depends_on=[neighbours[id] for id in edges.depends_on if id in neighbours],
             dependents=[neighbours[id] for id in edges.dependents if id in neighbours],
-            rows=incidents.rows(screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)),
+            rows=incidents.rows(
+                screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)
+            ),
             past=incidents.rows(
                 screen, paging.incident_list(screen.tx, state="resolved", service_id=service.id, limit=5)
             ),

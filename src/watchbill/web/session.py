@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
+from litestar.params import FromPath
 
 from watchbill.features import identity
 from watchbill.features.identity import SESSION_COOKIE
-from watchbill.kernel.errors import Forbidden, Invalid, Unauthenticated
+from watchbill.kernel.errors import Forbidden, Invalid, TooMany, Unauthenticated
 from watchbill.web import shell
-from watchbill.web.shell import ACT, AnyRequest, Form, Web
+from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Web
 
 INVITATION = "invitation"
 """The purpose that invitation links are signed for."""
@@ -53,7 +54,7 @@ def _enter(web: Web, request: AnyRequest, secret: str, to: str) -> Response[None
 
 
 @get("/sign-in", sync_to_thread=True)
-def sign_in_page(request: AnyRequest, web: Web) -> Response[Any]:
+def sign_in_page(request: AnyRequest, web: GivenWeb) -> Response[Any]:
     """The form; whoever is signed in already goes on."""
     to = _local(request.query_params.get("next", "/"))
     if request.cookies.get(SESSION_COOKIE):
@@ -67,25 +68,33 @@ def sign_in_page(request: AnyRequest, web: Web) -> Response[Any]:
 
 
 @post("/sign-in", sync_to_thread=True, status_code=303, opt=ACT)
-def sign_in(request: AnyRequest, web: Web, data: Form) -> Response[Any]:
+def sign_in(request: AnyRequest, web: GivenWeb, data: Form) -> Response[Any]:
     """Login and password, or a token."""
     _from_our_page(request)
     to = data.get("next", "/")
+    login = data.get("login", "").strip().lower()[:254]
+    here = f"{request.client.host if request.client else '-'} {login}"
     try:
+        web.failures_here.check(here)
+        web.failures_of_login.check(login)
         with web.act.transaction() as tx:
             if data.get("token", "").strip():
                 secret = identity.sign_in_with_token(tx, secret=data["token"].strip())
             else:
                 secret = identity.sign_in(tx, login=data.get("login", ""), password=data.get("password", ""))
-    except Unauthenticated as error:
+    except (Unauthenticated, TooMany) as error:
+        if isinstance(error, Unauthenticated):
+            web.failures_here.failed(here)
+            web.failures_of_login.failed(login)
         return shell.page(
-            request, "sign_in.html", status=401, to=_local(to), refused=error.problem, login=data.get("login", "")
+            request, "sign_in.html", status=error.status, to=_local(to), refused=error.problem, login=login
         )
+    web.failures_here.succeeded(here)
     return _enter(web, request, secret, to)
 
 
 @post("/sign-out", sync_to_thread=True, status_code=303, opt=ACT)
-def sign_out(request: AnyRequest, web: Web, data: Form) -> Response[None]:
+def sign_out(request: AnyRequest, web: GivenWeb, data: Form) -> Response[None]:
     """End this browser's session."""
     with shell.acting(web, request, data) as screen:
         identity.sign_out(screen.tx, secret=request.cookies[SESSION_COOKIE])
@@ -95,7 +104,7 @@ def sign_out(request: AnyRequest, web: Web, data: Form) -> Response[None]:
 
 
 @get("/invitation/{signed:str}", sync_to_thread=True)
-def invitation(request: AnyRequest, web: Web, signed: str) -> Response[Any]:
+def invitation(request: AnyRequest, web: GivenWeb, signed: FromPath[str]) -> Response[Any]:
     """Whom the link invites, and a form for a password."""
     with web.screens.transaction() as tx:
         claims = web.signer.verify(INVITATION, signed, now=tx.now)
@@ -104,7 +113,7 @@ def invitation(request: AnyRequest, web: Web, signed: str) -> Response[Any]:
 
 
 @post("/invitation/{signed:str}", sync_to_thread=True, status_code=303, opt=ACT)
-def accept(request: AnyRequest, web: Web, signed: str, data: Form) -> Response[Any]:
+def accept(request: AnyRequest, web: GivenWeb, signed: FromPath[str], data: Form) -> Response[Any]:
     """Set the password, and in."""
     _from_our_page(request)
     with web.act.transaction() as tx:

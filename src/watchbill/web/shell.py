@@ -12,18 +12,19 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from litestar import Request, Response
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, SkipValidation
 
 from watchbill.api.pools import Lanes
 from watchbill.features import catalog, identity, paging
 from watchbill.features.identity import SESSION_COOKIE, Caller, Person
 from watchbill.kernel.errors import Forbidden, Unauthenticated
+from watchbill.runtime.broadcast import Broadcaster
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.signing import Signer
 from watchbill.web import view
-from watchbill.web.broadcast import Broadcaster
 
 CSRF_HEADER = "x-csrf-token"
 ACT = {"lane": "act"}
@@ -56,6 +57,10 @@ class Web:
         self.lanes = lanes
         self.signer = signer
         self.live = live
+        self.failures_here = identity.FailureLimit(most=5, window_seconds=300)
+        """Failed sign-ins of one login from one address."""
+        self.failures_of_login = identity.FailureLimit(most=50, window_seconds=300)
+        """Of one login from anywhere: high, so that nobody locks a colleague out by mistake."""
 
     @property
     def screens(self) -> Database:
@@ -64,6 +69,10 @@ class Web:
     @property
     def act(self) -> Database:
         return self.lanes["act"].db
+
+
+GivenWeb = NamedDependency[SkipValidation[Web]]
+"""The dependency ``web``, marked as Litestar 3 will require."""
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,8 +197,13 @@ def done(request: AnyRequest, text: str, *, back: str, undo: tuple[str, str] | N
     return Response(None, status_code=204, headers={"HX-Trigger": json.dumps({"toast": toast, "refresh": True})})
 
 
-def harden(response: Response[Any]) -> Response[Any]:
+def with_headers(response: Response[Any]) -> Response[Any]:
     """Headers of every answer: only our own scripts and styles, never in a frame."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+async def harden(response: Response[Any]) -> Response[Any]:
+    """`with_headers` as a hook; async so that it does not cost a thread."""
+    return with_headers(response)

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from watchbill.features import catalog, paging, slo
 from watchbill.features.slo import SloView
 from watchbill.web import incidents, shell
-from watchbill.web.shell import AnyRequest, Screen, Web
+from watchbill.web.shell import AnyRequest, GivenWeb, Screen
 
 STATES = ("firing", "recovering", "ok", "unmeasured")
 SPANS = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
@@ -35,11 +35,11 @@ def _remaining(view: SloView) -> float:
 @get("/slos", sync_to_thread=True)
 def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
     request: AnyRequest,
-    web: Web,
-    sort: str = "",
+    web: GivenWeb,
+    sort: FromQuery[str] = "",
     in_state: Annotated[str, QueryParameter(name="state")] = "",
-    team: str = "",
-    q: str = "",
+    team: FromQuery[str] = "",
+    q: FromQuery[str] = "",
 ) -> Response[Any]:
     """Every SLO, the worst first unless asked otherwise."""
     with shell.looking(web, request) as screen:
@@ -127,7 +127,7 @@ def _chart(
 
 
 @get("/slos/{id:uuid}", sync_to_thread=True)
-def one_slo(request: AnyRequest, web: Web, id: UUID, span: str = "1d") -> Response[Any]:
+def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQuery[str] = "1d") -> Response[Any]:
     """One SLO: what it promises, how fast it burns, what is left."""
     with shell.looking(web, request) as screen:
         detail = slo.slo_detail(screen.tx, id=id)

@@ -8,6 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, identity, oncall, paging, slo
 from watchbill.features.catalog import Team
@@ -15,7 +16,7 @@ from watchbill.kernel.clock import as_utc
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime.db import Tx
 from watchbill.web import incidents, rota, shell
-from watchbill.web.shell import ACT, AnyRequest, Form, Web
+from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb
 
 
 def _named(tx: Tx, name: str) -> Team:
@@ -26,7 +27,7 @@ def _named(tx: Tx, name: str) -> Team:
 
 
 @get("/teams", sync_to_thread=True)
-def team_list(request: AnyRequest, web: Web, q: str = "") -> Response[Any]:
+def team_list(request: AnyRequest, web: GivenWeb, q: FromQuery[str] = "") -> Response[Any]:
     """Every team, mine first, with who is on call now and what is wrong with its rota."""
     with shell.looking(web, request) as screen:
         teams = [t for t in catalog.teams(screen.tx) if q.lower() in f"{t.name} {t.title}".lower()][:200]
@@ -48,7 +49,7 @@ def team_list(request: AnyRequest, web: Web, q: str = "") -> Response[Any]:
 
 
 @get("/teams/{name:str}", sync_to_thread=True)
-def one_team(request: AnyRequest, web: Web, name: str) -> Response[Any]:
+def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Response[Any]:
     """One team: who, when, how a page walks, and for what."""
     with shell.looking(web, request) as screen:
         tx, team = screen.tx, _named(screen.tx, name)
@@ -77,6 +78,7 @@ def one_team(request: AnyRequest, web: Web, name: str) -> Response[Any]:
             following=following,
             weeks=rota.strip(shifts, gaps, people, now=tx.now, zone=zone),
             gaps=gaps,
+            on_rota={shift.person_id for shift in shifts},
             overrides=[
                 o for o in oncall.overrides(tx, team_id=team.id, start_at=tx.now, end_at=end) if o.until > tx.now
             ],
@@ -91,7 +93,7 @@ def one_team(request: AnyRequest, web: Web, name: str) -> Response[Any]:
 
 
 @post("/teams/{name:str}/overrides", sync_to_thread=True, status_code=204, opt=ACT)
-def add_override(request: AnyRequest, web: Web, name: str, data: Form) -> Response[None]:
+def add_override(request: AnyRequest, web: GivenWeb, name: FromPath[str], data: Form) -> Response[None]:
     """Put somebody on call, in the reader's own wall-clock time."""
     with shell.acting(web, request, data) as screen:
         team = _named(screen.tx, name)
@@ -119,7 +121,9 @@ def add_override(request: AnyRequest, web: Web, name: str, data: Form) -> Respon
 
 
 @post("/teams/{name:str}/overrides/{id:uuid}/cancel", sync_to_thread=True, status_code=204, opt=ACT)
-def cancel_override(request: AnyRequest, web: Web, name: str, id: UUID, data: Form) -> Response[None]:
+def cancel_override(
+    request: AnyRequest, web: GivenWeb, name: FromPath[str], id: FromPath[UUID], data: Form
+) -> Response[None]:
     """Back to the rotation."""
     with shell.acting(web, request, data) as screen:
         found = oncall.override_by_id(screen.tx, override_id=id)

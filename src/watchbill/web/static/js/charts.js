@@ -10,6 +10,21 @@ function colour(name) {
   return value;
 }
 
+const formats = new Map();
+
+function format(options, zone, at) {
+  const key = JSON.stringify([options, zone]);
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone }));
+  return formats.get(key).format(new Date(at * 1000));
+}
+
+/** The hour within two days, else the day: the same 24 hours as on the rest of the page. */
+const clock = (at, x, zone) =>
+  x[x.length - 1] - x[0] > 2 * 86400
+    ? format({ day: "numeric", month: "short" }, zone, at)
+    : format({ hour: "2-digit", minute: "2-digit" }, zone, at);
+const full = (at, zone) => format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }, zone, at);
+
 const percent = (value, digits = 2) => (value == null ? "–" : `${value.toFixed(digits)}%`);
 
 function make(node) {
@@ -27,9 +42,9 @@ function make(node) {
     cursor: { points: { size: 6 } },
     legend: { live: true },
     scales: { x: { time: true }, y: { range: (_, low, high) => [given.low ?? Math.min(low, high - 0.01), given.high ?? (high === low ? high + 1 : high * 1.05)] } },
-    axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${Number(tick.toFixed(3))}${given.unit}`) }],
+    axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick, given.x, zone)) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${Number(tick.toFixed(3))}${given.unit}`) }],
     series: [
-      { label: "Time" },
+      { label: "Time", value: (_, at) => (at == null ? "–" : full(at, zone)) },
       ...given.series.map((series) => ({
         label: series.label,
         stroke: tones[series.tone || "accent"],
