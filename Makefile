@@ -7,7 +7,7 @@ XDIST ?= 2
 ONLY ?=
 SECONDS ?= 60
 
-.PHONY: help setup demo test check lint types contracts docs bench soak constraints browser clean
+.PHONY: help setup demo demo-once test check lint types contracts docs bench soak constraints browser clean
 
 help:
 	@echo "make demo    start Watchbill and a shop, break it, and tell the story (ONCE=1 ends by itself)"
@@ -32,6 +32,10 @@ browser:
 
 demo: $(READY)
 	$(BIN)/python -m examples.demo
+
+# For CI: checks every step, exits 0 or 1; KILL=1 ends Watchbill's processes with kill -9 in the middle.
+demo-once: $(READY)
+	ONCE=1 $(BIN)/python -m examples.demo
 
 test: $(READY) browser
 	$(BIN)/pytest -n $(XDIST) --dist worksteal tests

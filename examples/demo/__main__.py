@@ -75,9 +75,13 @@ def _run(stage: Stage, story: Story, *, once: bool) -> int:
     story.console.print(f"  {stage.url}/incidents/{seen.incident}   what just happened")
     story.console.print(f"  {stage.shop_url('storefront')}   the shop, still busy")
     story.console.print("  Ctrl-C stops everything", style="dim")
-    while True:
-        time.sleep(1)
-        stage.refuse_dead_processes()
+    try:
+        while True:
+            time.sleep(1)
+            stage.refuse_dead_processes()
+    except KeyboardInterrupt:
+        story.console.print()
+        return code
 
 
 def _set_up(stage: Stage, story: Story) -> str:
