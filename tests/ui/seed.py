@@ -104,7 +104,10 @@ def seed(db: Database) -> None:
     with db.transaction() as tx:
         paging.acknowledge_incident(tx, number=number, caller=caller(tx, "bob@example.org"), via="screen")
         paging.add_note(
-            tx, number=number, caller=caller(tx, "bob@example.org"), text="Queue drains again since the batch job ended."
+            tx,
+            number=number,
+            caller=caller(tx, "bob@example.org"),
+            text="Queue drains again since the batch job ended.",
         )
     fire(db, "checkout-5xx", "checkout", "Checkout answers 503 to 2% of orders")
     with db.transaction() as tx:
@@ -138,7 +141,13 @@ def _override(tx: Tx) -> None:
     assert erin is not None
     start = tx.now + timedelta(days=3)
     oncall.add_override(
-        tx, team_id=team, person_id=erin.id, start_at=start, end_at=start + timedelta(hours=30), actor=SEED, reason="Bob travels"
+        tx,
+        team_id=team,
+        person_id=erin.id,
+        start_at=start,
+        end_at=start + timedelta(hours=30),
+        actor=SEED,
+        reason="Bob travels",
     )
 
 
@@ -169,12 +178,24 @@ def _objectives(tx: Tx) -> None:
                     exhausted_at=tx.now + timedelta(hours=5) if hot else None,
                     windows=[
                         WindowReading(
-                            tier="page", short_seconds=300, long_seconds=3600, factor=14.4, short_burn=burn * 1.3,
-                            long_burn=burn, over_short=hot, over_long=hot,
+                            tier="page",
+                            short_seconds=300,
+                            long_seconds=3600,
+                            factor=14.4,
+                            short_burn=burn * 1.3,
+                            long_burn=burn,
+                            over_short=hot,
+                            over_long=hot,
                         ),
                         WindowReading(
-                            tier="ticket", short_seconds=7200, long_seconds=86400, factor=3.0, short_burn=burn / 3,
-                            long_burn=burn / 7, over_short=hot, over_long=False,
+                            tier="ticket",
+                            short_seconds=7200,
+                            long_seconds=86400,
+                            factor=3.0,
+                            short_burn=burn / 3,
+                            long_burn=burn / 7,
+                            over_short=hot,
+                            over_long=False,
                         ),
                     ],
                     memory={},
@@ -188,7 +209,13 @@ def _objectives(tx: Tx) -> None:
             spike = hot and hour >= 24
             bad = [int(t * (0.02 if spike else 0.0004 + 0.0004 * math.sin(b + hour))) for b, t in enumerate(total)]
             hours.append(
-                {"slo_id": view.slo.id, "hour_at": first + timedelta(hours=hour), "bucket_seconds": 300, "bad": bad, "total": total}
+                {
+                    "slo_id": view.slo.id,
+                    "hour_at": first + timedelta(hours=hour),
+                    "bucket_seconds": 300,
+                    "bad": bad,
+                    "total": total,
+                }
             )
         slo_store.write_series(tx, rows=hours)
 
@@ -199,7 +226,9 @@ def caller(tx: Tx, login: str) -> identity.Caller:
     return paging.person_caller(tx, person_id=person.id)
 
 
-def fire(db: Database, identity_key: str, service: str, title: str, severity: str = "critical", action: str = "trigger") -> None:
+def fire(
+    db: Database, identity_key: str, service: str, title: str, severity: str = "critical", action: str = "trigger"
+) -> None:
     """An event as it arrives by the API, and what the pager does with it at once."""
     with db.transaction() as tx:
         alerts.accept_events(

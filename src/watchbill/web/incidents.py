@@ -144,10 +144,19 @@ def _people(detail: IncidentDetail) -> set[UUID | None]:
     return found
 
 
-@get(["/incidents/{number:int}/resolve", "/incidents/{number:int}/declare"], sync_to_thread=True)
-def confirm(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Response[Any]:
-    """What resolving or declaring will do, before it is done."""
-    step = request.url.path.rsplit("/", 1)[1]
+@get("/incidents/{number:int}/resolve", sync_to_thread=True)
+def confirm_resolve(request: AnyRequest, web: Web, number: int) -> Response[Any]:
+    """What resolving will do, before it is done."""
+    return _confirm(request, web, number, "resolve")
+
+
+@get("/incidents/{number:int}/declare", sync_to_thread=True)
+def confirm_declare(request: AnyRequest, web: Web, number: int) -> Response[Any]:
+    """What declaring will do, before it is done."""
+    return _confirm(request, web, number, "declare")
+
+
+def _confirm(request: AnyRequest, web: Web, number: int, step: str) -> Response[Any]:
     with shell.looking(web, request) as screen:
         detail = paging.incident_detail(screen.tx, number=number)
         firing = [alert for alert in detail.alerts if alert.state in ("firing", "stale")]
@@ -212,4 +221,4 @@ def note(request: AnyRequest, web: GivenWeb, number: FromPath[int], data: Form) 
     return shell.done(request, "Noted.", back=f"/incidents/{number}")
 
 
-handlers = [incident_list, incident, confirm, acknowledge, resolve, reopen, declare, note]
+handlers = [incident_list, incident, confirm_resolve, confirm_declare, acknowledge, resolve, reopen, declare, note]

@@ -80,9 +80,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             charts={view.slo.id: slos.charts(screen, view, timedelta(days=1)) for view in views[:8]},
             depends_on=[neighbours[id] for id in edges.depends_on if id in neighbours],
             dependents=[neighbours[id] for id in edges.dependents if id in neighbours],
-            rows=incidents.rows(
-                screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)
-            ),
+            rows=incidents.rows(screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)),
             past=incidents.rows(
                 screen, paging.incident_list(screen.tx, state="resolved", service_id=service.id, limit=5)
             ),
