@@ -79,7 +79,7 @@ def test_an_integration_prints_its_key_and_url(url: str, secret: str, run: Run) 
 
 def test_an_invited_person_is_listed_and_reached(url: str, secret: str, run: Run) -> None:
     at = {"WATCHBILL_URL": url, "WATCHBILL_TOKEN": secret}
-    assert "/invitations/" in run("person", "invite", "alice@example.org", **at).stdout
+    assert "/invitation/" in run("person", "invite", "alice@example.org", **at).stdout
     assert "alice@example.org" in run("person", "list", **at).stdout
     added = run("contact", "add", "webhook", "https://example.org/x", "--person", "alice@example.org", **at)
     assert added.returncode == 0, added.stderr

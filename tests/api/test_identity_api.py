@@ -136,7 +136,7 @@ def test_an_impossible_address_is_refused_with_a_mend(client: Client, db: Databa
 def test_an_invitation_lets_one_person_in_once(client: Client, db: Database, token: Token) -> None:
     answer = client.post("/api/v1/people", headers=token("admin"), json={"login": "carol@example.org"})
     assert answer.status_code == 201
-    assert "/invitations/" in answer.json()["url"]
+    assert "/invitation/" in answer.json()["url"]
     assert answer.json()["person"]["joined"] is False
 
 

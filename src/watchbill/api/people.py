@@ -88,7 +88,7 @@ def invite_person(
         person = identity.invite_person(tx, login=data.login, role=data.role, name=data.name, actor=caller.actor)
         expires_at = tx.now + INVITATION_FOR
     signed = signer.sign("invitation", identity.invitation_claims(person), expires_at=expires_at)
-    return Invited(person=_view(person), url=f"{settings.base_url}/invitations/{signed}", expires_at=expires_at)
+    return Invited(person=_view(person), url=f"{settings.base_url}/invitation/{signed}", expires_at=expires_at)
 
 
 @get("/people/{login:str}", sync_to_thread=True)

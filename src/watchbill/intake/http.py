@@ -22,7 +22,7 @@ AnyRequest = Request[Any, Any, Any]
 GivenDb = NamedDependency[SkipValidation[Database]]
 
 
-def _store_prometheus(db: Database, key: str, body: RawBody) -> Response[None]:
+def _store_prometheus(db: Database, key: str, body: bytes) -> Response[None]:
     """Store the valid alerts, *then* complain about the others: what Alertmanager itself does."""
     with db.transaction() as tx:
         now = tx.now
