@@ -11,7 +11,7 @@ from typing import Any
 from litestar import Request, get
 from litestar.response import Stream
 
-from watchbill.features.identity import Caller
+from watchbill.api.given import GivenCaller
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime.broadcast import Broadcaster
 
@@ -26,7 +26,7 @@ def sse(broadcaster: Broadcaster) -> Stream:
 
 
 @get("/stream", tags=["stream"], opt={"stream": True})
-async def stream(request: Request[Any, Any, Any], caller: Caller) -> Stream:
+async def stream(request: Request[Any, Any, Any], caller: GivenCaller) -> Stream:
     """What changed, while the connection is open."""
     del caller
     broadcaster = request.app.state.get("live")
