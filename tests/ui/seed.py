@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from watchbill.features import alerts, identity, oncall, paging, slo
 from watchbill.features.alerts import Event, Link
-from watchbill.features.slo import StateRow, WindowReading, store as slo_store
+from watchbill.features.slo import StateRow, WindowReading
+from watchbill.features.slo import store as slo_store
 from watchbill.manifest.applying import Options, apply_files
 from watchbill.manifest.bundle import File
 from watchbill.runtime import due, ledger
@@ -78,7 +79,11 @@ spec: {owner: payments, tier: 2, operations: [{name: post entry, match: {route: 
 apiVersion: watchbill/v1
 kind: Service
 metadata: {name: checkout, title: Checkout}
-spec: {owner: storefront, tier: 2, dependsOn: [payments], operations: [{name: place order, match: {route: "POST /orders"}}]}
+spec:
+  owner: storefront
+  tier: 2
+  dependsOn: [payments]
+  operations: [{name: place order, match: {route: "POST /orders"}}]
 ---
 apiVersion: watchbill/v1
 kind: Service
@@ -226,9 +231,7 @@ def caller(tx: Tx, login: str) -> identity.Caller:
     return paging.person_caller(tx, person_id=person.id)
 
 
-def fire(
-    db: Database, identity_key: str, service: str, title: str, severity: str = "critical", action: str = "trigger"
-) -> None:
+def fire(db: Database, key: str, service: str, title: str, *, severity: alerts.Severity = "critical") -> None:
     """An event as it arrives by the API, and what the pager does with it at once."""
     with db.transaction() as tx:
         alerts.accept_events(
@@ -236,8 +239,8 @@ def fire(
             integration_id=alerts.builtin_integration(tx, name="api").id,
             events=[
                 Event(
-                    identity=identity_key,
-                    action=action,
+                    identity=key,
+                    action="trigger",
                     title=title,
                     description="The error ratio over the last five minutes is 2.1%.",
                     severity=severity,

@@ -14,7 +14,7 @@ from watchbill.features.alerts import HOLD_FOR
 from watchbill.features.paging import IncidentDetail, IncidentLine, Page
 from watchbill.kernel.durations import rough_duration
 from watchbill.web import shell, timeline
-from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen
+from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen, Web
 
 SHOWN = 100
 
@@ -145,13 +145,13 @@ def _people(detail: IncidentDetail) -> set[UUID | None]:
 
 
 @get("/incidents/{number:int}/resolve", sync_to_thread=True)
-def confirm_resolve(request: AnyRequest, web: Web, number: int) -> Response[Any]:
+def confirm_resolve(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Response[Any]:
     """What resolving will do, before it is done."""
     return _confirm(request, web, number, "resolve")
 
 
 @get("/incidents/{number:int}/declare", sync_to_thread=True)
-def confirm_declare(request: AnyRequest, web: Web, number: int) -> Response[Any]:
+def confirm_declare(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Response[Any]:
     """What declaring will do, before it is done."""
     return _confirm(request, web, number, "declare")
 
