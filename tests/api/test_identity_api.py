@@ -141,6 +141,7 @@ def test_an_invitation_lets_one_person_in_once(client: Client, db: Database, tok
 
 
 def test_an_erased_person_is_gone_but_the_ledger_stays(client: Client, db: Database, token: Token) -> None:
+    """people.erased"""
     admin = token("admin")
     alice = session_of(db, "alice@example.org")
     person_id = client.get("/api/v1/me", headers=alice).json()["id"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import re
 import shlex
@@ -10,6 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from watchbill.cli.app import COMMANDS, app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GENERATED = {"docs/images/incident-desktop.png", "docs/images/incident-phone.png"}
@@ -50,6 +55,15 @@ def blocks(language: str) -> list[tuple[str, str]]:
                 line = text.count("\n", 0, block.start()) + 1
                 found.append((f"{name(page)}:{line}", block.group(2)))
     return found
+
+
+def page_blocks(page: Path) -> list[tuple[str, str]]:
+    """(info line, text) of the code blocks of a page."""
+    return [(info.strip(), body) for info, body in FENCE.findall(page.read_text(encoding="utf-8"))]
+
+
+def console_blocks() -> list[tuple[Path, str]]:
+    return [(page, body) for page in pages() for info, body in page_blocks(page) if info == "console runs"]
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -128,12 +142,53 @@ def test_the_manifest_of_the_shop_is_valid_and_can_reach_everybody() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize(("where", "text"), blocks("console runs"), ids=lambda value: value[:40])
-def test_every_command_marked_as_running_runs(where: str, text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "text"), console_blocks(), ids=lambda value: str(value)[-30:])
+def test_every_command_marked_as_running_runs(page: Path, text: str, tmp_path: Path) -> None:
+    """It runs in a folder with the page's manifest as watchbill.yaml."""
+    manifests = [body for info, body in page_blocks(page) if info == "yaml watchbill"]
+    (tmp_path / "watchbill.yaml").write_text("---\n".join(manifests), encoding="utf-8")
     for line in text.splitlines():
         if line.startswith("$ watchbill "):
             ran = watchbill(*shlex.split(line)[2:], cwd=tmp_path)
-            assert ran.returncode == 0, f"{where}: {line}\n{ran.stdout}{ran.stderr}"
+            assert ran.returncode == 0, f"{name(page)}: {line}\n{ran.stdout}{ran.stderr}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^(?:\$ )?watchbill (.+?)(?:  +#.*|\s*\\)?$", "\n".join(b for _, b in page_blocks(page)), re.M)
+    shown += re.findall(r"`watchbill ([^`…]+)`", FENCE.sub("", text))
+    wrong = []
+    for command in sorted(set(shown)):
+        words = command.split("  #")[0].replace("|", " ").split()
+        path = list(itertools.takewhile(lambda word: re.fullmatch(r"[a-z][a-z-]*", word), words))
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        described = help_of(tuple(path[:2]))
+        if described is None or any(option not in described for option in options):
+            wrong.append(command)
+    assert not wrong
+
+
+@functools.cache
+def help_of(path: tuple[str, ...]) -> str | None:
+    """The help of ``watchbill noun verb``; of ``watchbill noun`` when it is no group; None when there is none."""
+    if not path:
+        return CliRunner().invoke(app, ["--help"]).output
+    entry = next((entry for entry in COMMANDS if entry.name == path[0]), None)
+    if entry is None:
+        return None
+    asked = [*(path if entry.group else path[:1]), "--help"]
+    ran = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+    return ran.output if ran.exit_code == 0 else None
+
+
+def test_every_row_of_the_semantics_that_works_today_is_named_by_a_test() -> None:
+    text = (REPOSITORY / "docs" / "concepts" / "semantics.md").read_text(encoding="utf-8")
+    tests = "\n".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "tests").rglob("*.py"))
+    works = [ROW_ID.match(line) for line in text.splitlines() if line.rstrip(" |").endswith("| now")]
+    ids = [match.group(1) for match in works if match]
+    assert len(ids) > 20
+    assert [id for id in ids if not re.search(rf"\b{re.escape(id)}\b(?!\.[a-z])", tests)] == []
 
 
 def watchbill(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:

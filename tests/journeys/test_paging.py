@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_an_alert_pages_the_owner_of_its_service_at_once(stage: Stage) -> None:
-    """alert.firing, paged.owner"""
+    """incident.suspected, alert.firing, paged.owner"""
     stage.fire()
     assert stage.addresses() == ["alice"]
     assert stage.incident().incident.phase == "suspected"
@@ -24,7 +24,7 @@ def test_an_alert_pages_the_owner_of_its_service_at_once(stage: Stage) -> None:
 
 
 def test_firing_again_refreshes_and_pages_nobody_new(stage: Stage) -> None:
-    """alert.refreshed"""
+    """alert.identity, alert.refreshed"""
     stage.fire()
     stage.fire(title="high-errors, worse")
     assert stage.addresses() == ["alice"]
@@ -87,7 +87,7 @@ def test_acknowledging_twice_is_one_acknowledgement(stage: Stage) -> None:
 
 
 def test_an_undeclared_incident_resolves_itself_when_its_alerts_stay_resolved(stage: Stage) -> None:
-    """incident.settles"""
+    """alert.resolved, incident.settles"""
     stage.fire()
     stage.acknowledge("alice")
     stage.recover()
@@ -144,6 +144,7 @@ def test_an_incident_reopens_within_the_window_and_pages_a_new_epoch(stage: Stag
 
 
 def test_after_the_window_a_new_incident_opens(stage: Stage) -> None:
+    """alert.episode"""
     stage.fire()
     stage.recover()
     stage.wait(45 * MINUTE)
@@ -219,6 +220,7 @@ def test_a_resolve_for_nothing_is_an_accepted_no_op(stage: Stage) -> None:
 
 
 def test_an_older_resolve_never_closes_a_newer_trigger(stage: Stage) -> None:
+    """alert.order"""
     now = stage.clock.now()
     stage.fire(occurred_at=now)
     late = alerts.Event(identity="high-errors", action="resolve", title="x", occurred_at=now - MINUTE)
@@ -227,6 +229,7 @@ def test_an_older_resolve_never_closes_a_newer_trigger(stage: Stage) -> None:
 
 
 def test_the_same_delivery_twice_counts_once(stage: Stage) -> None:
+    """alert.delivery"""
     event = alerts.Event(identity="a", action="trigger", title="a", service="payments", delivery_id="d1")
     assert [a.outcome for a in stage.post(event, event)] == ["opened", "duplicate"]
     assert stage.post(event)[0].outcome == "duplicate"
@@ -240,7 +243,7 @@ def test_an_alert_that_fits_no_service_goes_to_the_fallback_team_as_unowned(stag
 
 
 def test_urgency_ticket_is_kept_and_shown_but_pages_nobody(stage: Stage) -> None:
-    """alert.muted"""
+    """page.ticket, alert.muted"""
     stage.fire(urgency="ticket")
     assert stage.addresses() == []
     with stage.db.transaction() as tx:
@@ -304,7 +307,7 @@ def test_a_step_nobody_can_be_reached_on_is_skipped_at_once_and_said_so(stage: S
 
 
 def test_with_nobody_reachable_anywhere_the_fallback_is_tried_for_ever(stage: Stage) -> None:
-    """page.escalating"""
+    """page.zone, page.escalating"""
     with stage.db.transaction() as tx:
         for login in ("alice", "bob", "dana"):
             for method in identity.contact_methods(tx, person_ids=[stage.people[login]])[stage.people[login]]:

@@ -131,6 +131,7 @@ def test_a_renamed_service_keeps_its_id_and_answers_to_its_old_name(db: Database
 
 
 def test_prune_removes_only_what_this_source_no_longer_describes(db: Database, apply: Apply) -> None:
+    """apply.prune"""
     apply(TEAM.replace("payments", "ledger"), source="other")
     apply(many(20))
     assert lines(apply(many(19))) == []
@@ -141,6 +142,7 @@ def test_prune_removes_only_what_this_source_no_longer_describes(db: Database, a
 
 
 def test_removing_more_than_a_tenth_of_a_source_asks_for_confirmation(apply: Apply) -> None:
+    """apply.prune.confirm"""
     apply(many(20))
     assert apply(many(10), prune=True, dry_run=True).confirm_because
     with pytest.raises(Conflict) as caught:
@@ -150,6 +152,7 @@ def test_removing_more_than_a_tenth_of_a_source_asks_for_confirmation(apply: App
 
 
 def test_removing_something_with_open_pages_asks_for_confirmation(db: Database, apply: Apply) -> None:
+    """apply.prune.confirm"""
     teams = [TEAM.replace("payments", f"team-{number}") for number in range(20)]
     apply(*teams)
     with db.transaction() as tx:
@@ -197,6 +200,7 @@ def test_a_name_of_another_source_is_a_conflict_unless_it_is_taken_over(apply: A
 
 
 def test_an_owner_whom_nobody_can_reach_is_a_loud_warning_and_strict_makes_it_an_error(apply: Apply) -> None:
+    """people.unreachable_owner"""
     unreachable = TEAM.replace("alice@example.org, bob@example.org", "alice, bob")
     assert [warning.code for warning in apply(unreachable).warnings] == ["manifest.unreachable"]
     with pytest.raises(Invalid, match="nobody can be reached"):

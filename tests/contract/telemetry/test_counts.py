@@ -109,6 +109,7 @@ def test_a_changed_match_takes_back_what_it_no_longer_counts(store: TelemetrySto
 def test_a_span_is_bad_when_the_server_failed(
     store: TelemetryStore, attributes: dict[str, str | int], kind: int, status: int, good: int
 ) -> None:
+    """slo.server_errors"""
     store.insert_traces([spans(attributes=attributes, kind=kind, status=status)])
     assert good_of_total(derive(store)) == [(good, 1)]
 
@@ -170,6 +171,7 @@ def test_a_latency_objective_counts_slow_and_failed_as_bad(store: TelemetryStore
 def test_a_sampled_span_stands_for_those_that_were_dropped(
     store: TelemetryStore, trace_state: str, attributes: dict[str, str | int], weight: float
 ) -> None:
+    """slo.sampling"""
     store.insert_traces([spans(3, trace_state=trace_state, attributes=attributes), spans(1, status=2)])
     assert good_of_total(derive(store)) == [(3 * weight, 3 * weight + 1)]
 
@@ -186,6 +188,7 @@ def test_a_sampled_span_stands_for_those_that_were_dropped(
 def test_sampling_with_an_unknown_probability_is_unmeasured_and_says_so(
     store: TelemetryStore, trace_state: str, attributes: dict[str, str | int]
 ) -> None:
+    """slo.sampling"""
     store.insert_traces([spans(3, trace_state=trace_state, attributes=attributes), spans(1)])
     [count] = derive(store)
     assert (count.measured, count.reason) == (False, "sampling_unknown")

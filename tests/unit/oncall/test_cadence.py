@@ -51,6 +51,7 @@ def first_reached(wall: datetime, zone: ZoneInfo) -> datetime:
     ],
 )
 def test_a_handoff_is_at_its_wall_clock_time_or_the_first_valid_instant(wall: str, zone: str, instant: str) -> None:
+    """time.handoff_gap"""
     assert first_instant(datetime.fromisoformat(wall), zone) == utc(instant)
 
 
