@@ -38,7 +38,8 @@ def test_acknowledging_one_teams_page_leaves_the_other_teams_page_and_resolving_
     stage.fire("b", service="storefront")
     number = stage.incident().incident.number
     with stage.db.transaction() as tx:
-        paging.acknowledge_incident(tx, number=number, caller=stage.caller("alice"))
+        mine = next(each.page for each in stage.incident().pages if each.page.team_id == stage.teams["payments"])
+        paging.acknowledge_page(tx, page_id=mine.id, caller=stage.caller("alice"), via="link")
     states = {detail.page.team_id: detail.page.state for detail in stage.incident().pages}
     assert states == {stage.teams["payments"]: "acknowledged", stage.teams["storefront"]: "escalating"}
     with stage.db.transaction() as tx:
