@@ -22,7 +22,7 @@ AnyRequest = Request[Any, Any, Any]
 GivenDb = NamedDependency[SkipValidation[Database]]
 
 
-def _store_prometheus(db: Database, key: str, body: bytes) -> Response[None]:
+def _store_prometheus(db: Database, key: str, body: bytes) -> Response[bytes]:
     """Store the valid alerts, *then* complain about the others: what Alertmanager itself does."""
     with db.transaction() as tx:
         now = tx.now
@@ -41,7 +41,7 @@ def _store_prometheus(db: Database, key: str, body: bytes) -> Response[None]:
             code="bad_alert",
             problems=parsed.problems,
         )
-    return Response(None, status_code=200)
+    return Response(b"", status_code=200, media_type="application/json")
 
 
 @post(
@@ -49,13 +49,13 @@ def _store_prometheus(db: Database, key: str, body: bytes) -> Response[None]:
     opt=_LANE,
     status_code=200,
 )
-async def prometheus_alerts(request: AnyRequest, db: GivenDb, key: FromPath[str]) -> Response[None]:
+async def prometheus_alerts(request: AnyRequest, db: GivenDb, key: FromPath[str]) -> Response[bytes]:
     """What Prometheus itself sends, as to an Alertmanager."""
     return await sync_to_thread(_store_prometheus, db, key, await request.body())
 
 
 @post("/api/v2/alerts", opt=_LANE, status_code=200)
-async def prometheus_alerts_by_header(request: AnyRequest, db: GivenDb) -> Response[None]:
+async def prometheus_alerts_by_header(request: AnyRequest, db: GivenDb) -> Response[bytes]:
     """The same with the key as ``Authorization: Bearer``, so that it stands in no URL."""
     _, _, key = request.headers.get("authorization", "").partition(" ")
     return await sync_to_thread(_store_prometheus, db, key.strip(), await request.body())

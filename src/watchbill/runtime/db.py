@@ -6,7 +6,7 @@ database's clock in production, a virtual one in tests; SQL of ours never says `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -34,14 +34,15 @@ Instant = sa.DateTime(timezone=True)
 
 
 class Tx:
-    """One open transaction: a connection, the instant it stands for, and the hints to send when it commits."""
+    """One open transaction: a connection, the instant it stands for, and what to do when it commits."""
 
-    __slots__ = ("_hints", "connection", "now")
+    __slots__ = ("_gathered", "_hints", "connection", "now")
 
     def __init__(self, connection: sa.Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
         self._hints: dict[tuple[str, str], None] = {}
+        self._gathered: dict[Writer, list[dict[str, Any]]] = {}
 
     def execute(
         self,
@@ -55,11 +56,27 @@ class Tx:
         """Ask for a ``NOTIFY`` at commit. The same hint twice is sent once. Losing one only costs a poll."""
         self._hints[(channel, payload)] = None
 
+    def gather(self, writer: Writer, row: dict[str, Any]) -> None:
+        """Keep a row that nothing in this transaction reads; ``writer`` writes all of them before the commit."""
+        self._gathered.setdefault(writer, []).append(row)
+
+    def write_gathered(self) -> None:
+        """Write now what was gathered; before reading it, and at commit."""
+        gathered, self._gathered = self._gathered, {}
+        for writer, rows in gathered.items():
+            writer(self, rows)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo only what happens inside when it raises."""
-        with self.connection.begin_nested():
-            yield
+        self.write_gathered()
+        try:
+            with self.connection.begin_nested():
+                yield
+                self.write_gathered()
+        except BaseException:
+            self._gathered = {}
+            raise
 
     def _send_hints(self) -> None:
         if not self._hints:
@@ -72,6 +89,10 @@ class Tx:
             ),
             {"channels": channels, "payloads": payloads},
         )
+
+
+Writer = Callable[[Tx, list[dict[str, Any]]], None]
+"""Writes gathered rows in one statement."""
 
 
 class Database:
@@ -124,6 +145,7 @@ class Database:
             with self.engine.connect() as connection, connection.begin():
                 tx = Tx(connection, self._now(connection))
                 yield tx
+                tx.write_gathered()
                 tx._send_hints()
         except exc.TimeoutError as error:
             raise Unavailable(

@@ -78,28 +78,35 @@ def schedule_many(tx: Tx, *, kind: str, rows: Iterable[tuple[str, datetime, dict
 
     Subjects are sorted, so that two callers cannot deadlock.
     """
-    values: list[dict[str, Any]] = [
-        {"kind": kind, "subject": subject, "payload": payload, "due_at": due_at, "created_at": tx.now}
-        for subject, due_at, payload in sorted(rows, key=lambda row: row[0])
-    ]
-    if not values:
+    ordered = sorted(rows, key=lambda row: row[0])
+    if not ordered:
         return
-    statement = insert(due_row).values(values)
     tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["kind", "subject"],
-            set_={
-                "payload": statement.excluded.payload,
-                "due_at": statement.excluded.due_at,
-                "lease": None,
-                "leased_until": None,
-                "attempts": 0,
-                "last_error": None,
-            },
-        )
+        _SCHEDULE,
+        {
+            "kind": kind,
+            "now": tx.now,
+            "subjects": [subject for subject, _, _ in ordered],
+            "payloads": [msgspec.json.encode(payload).decode() for _, _, payload in ordered],
+            "dues": [due_at for _, due_at, _ in ordered],
+        },
     )
-    if any(value["due_at"] <= tx.now for value in values):
+    if any(due_at <= tx.now for _, due_at, _ in ordered):
         tx.hint(CHANNEL, kind)
+
+
+_SCHEDULE = sa.text(
+    """
+    INSERT INTO due_row (kind, subject, payload, due_at, created_at)
+    SELECT :kind, subject, payload, due_at, :now
+    FROM unnest(CAST(:subjects AS text[]), CAST(:payloads AS jsonb[]), CAST(:dues AS timestamptz[]))
+      AS wanted (subject, payload, due_at)
+    ON CONFLICT (kind, subject) DO UPDATE SET
+      payload = excluded.payload, due_at = excluded.due_at,
+      lease = NULL, leased_until = NULL, attempts = 0, last_error = NULL
+    """
+)
+"""One constant statement for any number of rows, so that it is planned once."""
 
 
 def cancel(tx: Tx, *, kind: str, subject: UUID | str) -> bool:

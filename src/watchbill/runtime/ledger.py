@@ -89,9 +89,12 @@ def append(
     data: Mapping[str, Any] | None = None,
     version: int = 1,
 ) -> None:
-    """Write one entry at ``tx.now``. ``data`` must be JSON; never a secret, never a person's name."""
-    tx.execute(
-        sa.insert(ledger_entry),
+    """Write one entry at ``tx.now``; all of a transaction's go in one statement.
+
+    ``data`` must be JSON; never a secret, never a person's name.
+    """
+    tx.gather(
+        _write,
         {
             "at": tx.now,
             "name": name,
@@ -108,6 +111,10 @@ def append(
     )
 
 
+def _write(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    tx.execute(sa.insert(ledger_entry), rows)
+
+
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line yet to be written; the fields are those of `append`."""
 
@@ -120,6 +127,7 @@ class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 def append_many(tx: Tx, *, actor: Actor, entries: Sequence[NewEntry], version: int = 1) -> None:
     """Write many entries of one actor at ``tx.now`` with few statements (an apply may make thousands)."""
+    tx.write_gathered()
     rows = [
         {
             "at": tx.now,
@@ -147,6 +155,7 @@ def entries(
     limit: int = 500,
 ) -> list[Entry]:
     """Entries oldest first, of one incident or one subject, after ``after_id``."""
+    tx.write_gathered()
     query = sa.select(ledger_entry).where(ledger_entry.c.id > after_id)
     if incident_id is not None:
         query = query.where(ledger_entry.c.incident_id == incident_id)
@@ -174,6 +183,7 @@ def _to_entry(row: sa.Row[Any]) -> Entry:
 
 def newest(tx: Tx, *, name_prefix: str | None = None, before_id: int | None = None, limit: int = 100) -> list[Entry]:
     """Entries of the whole installation, newest first; ``name_prefix`` such as ``page.``."""
+    tx.write_gathered()
     query = sa.select(ledger_entry)
     if name_prefix:
         query = query.where(ledger_entry.c.name.startswith(name_prefix, autoescape=True))

@@ -37,10 +37,9 @@ def open_incident(
     unowned: bool,
 ) -> Incident:
     """Open a suspected incident; the caller attaches alerts and pages in the same transaction."""
-    number: int = tx.execute(sa.select(store.number_sequence.next_value())).scalar_one()
     opened = Incident(
         id=new_id(),
-        number=number,
+        number=0,
         title=title,
         phase="suspected",
         state="open",
@@ -56,7 +55,9 @@ def open_incident(
         resolution=None,
         resolved_by=None,
     )
-    tx.execute(sa.insert(store.incident).values(**msgspec.structs.asdict(opened)))
+    columns = {name: value for name, value in msgspec.structs.asdict(opened).items() if name != "number"}
+    inserted = tx.execute(sa.insert(store.incident).values(columns).returning(store.incident.c.number))
+    opened = msgspec.structs.replace(opened, number=inserted.scalar_one())
     why = "no service fits; the fallback team answers" if unowned else ""
     explain(tx, opened, "incident.opened", why=why, data={"title": title, "severity": severity})
     return opened

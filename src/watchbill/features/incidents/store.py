@@ -19,7 +19,14 @@ incident = sa.Table(
     "incident",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("number", sa.BigInteger, number_sequence, nullable=False, unique=True),
+    sa.Column(
+        "number",
+        sa.BigInteger,
+        number_sequence,
+        server_default=number_sequence.next_value(),
+        nullable=False,
+        unique=True,
+    ),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("phase", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -69,6 +76,8 @@ def lock_candidates(
     resolved_after: datetime,
 ) -> list[Incident]:
     """Open incidents of these services (or just resolved ones), and the named one; newest first, locked."""
+    if not service_ids and previous_incident_id is None:
+        return []
     members = sa.select(incident_service.c.incident_id).where(incident_service.c.service_id.in_(service_ids))
     rows = tx.execute(
         sa.select(incident)
@@ -88,6 +97,8 @@ def lock_candidates(
 
 
 def services_of(tx: Tx, *, incident_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    if not incident_ids:
+        return {}
     rows = tx.execute(
         sa.select(incident_service)
         .where(incident_service.c.incident_id.in_(incident_ids))

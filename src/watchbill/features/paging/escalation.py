@@ -29,12 +29,16 @@ SEND = "notification.send"
 _NOBODY_WAIT = timedelta(minutes=1)
 
 
-def open_page(tx: Tx, *, incident: Incident, team_id: UUID | None, reason: str) -> Page:
-    """Open the team's page with a snapshot of its policy, and take the first step at once."""
+def open_page(tx: Tx, *, incident: Incident, team_id: UUID | None, reason: str, first: bool = False) -> Page:
+    """Open the team's page with a snapshot of its policy, and take the first step at once.
+
+    ``first`` says that the incident was opened just now, so that no earlier page needs looking for.
+    """
     policy = EscalationPolicy(steps=(), repeat_last=0)
     if team_id is not None:
         policy = logic.policy_of(catalog.team(tx, id=team_id).spec.get("escalation"))
-    earlier = [p for p in store.pages_of(tx, incident_ids=[incident.id]) if p.team_id == team_id]
+    pages = [] if first else store.pages_of(tx, incident_ids=[incident.id])
+    earlier = [page for page in pages if page.team_id == team_id]
     page = Page(
         id=new_id(),
         incident_id=incident.id,

@@ -64,7 +64,7 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta) -> None:
         tx.hint(incidents.LIVE, "alerts")
         return
 
-    incident, reason, joined_service = _find_incident(tx, alert=alert, service=service, team_id=team_id)
+    incident, reason, opened, joined_service = _find_incident(tx, alert=alert, service=service, team_id=team_id)
     alerts.attach_alert(
         tx, alert_id=alert.id, service_id=service_id, team_id=team_id, incident_id=incident.id, muted_because=None
     )
@@ -88,6 +88,7 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta) -> None:
         incident=incident,
         team_id=team_id,
         alert=alert,
+        opened=opened,
         raised=raised,
         joined_service=joined_service,
         unowned=service is None,
@@ -101,8 +102,8 @@ def _tier(service: Service | None) -> int:
 
 def _find_incident(
     tx: Tx, *, alert: Alert, service: Service | None, team_id: UUID | None
-) -> tuple[Incident, str, bool]:
-    """(the incident, locked; why it is this one; whether the service is new in it)."""
+) -> tuple[Incident, str, bool, bool]:
+    """(the incident, locked; why it is this one; whether it was opened now; whether the service joined it now)."""
     service_id = service.id if service else None
     previous_id = alert.incident_id or alerts.previous_incident(tx, alert=alert)
     neighbours: frozenset[UUID] = frozenset()
@@ -143,7 +144,7 @@ def _find_incident(
             )
         incident = incidents.stop_settling(tx, incident=incident)
     joined = service_id is not None and incidents.join_service(tx, incident=incident, service_id=service_id)
-    return incident, reason, joined and join is not None
+    return incident, reason, join is None, joined and join is not None
 
 
 def _page(
@@ -152,11 +153,12 @@ def _page(
     incident: Incident,
     team_id: UUID | None,
     alert: Alert,
+    opened: bool,
     raised: bool,
     joined_service: bool,
     unowned: bool,
 ) -> None:
-    pages = store.lock_open_pages(tx, incident_id=incident.id)
+    pages = [] if opened else store.lock_open_pages(tx, incident_id=incident.id)
     for page in pages:
         own = page.team_id == team_id
         if page.state != "acknowledged":
@@ -167,7 +169,7 @@ def _page(
             escalation.begin_epoch(tx, page=page, incident=incident, reason=f"another service joined: {alert.title}")
     if not any(page.team_id == team_id for page in pages):
         reason = "no service fits this alert: you are the fallback team" if unowned else "your service is affected"
-        escalation.open_page(tx, incident=incident, team_id=team_id, reason=reason)
+        escalation.open_page(tx, incident=incident, team_id=team_id, reason=reason, first=opened)
 
 
 def consider_settling(tx: Tx, *, incident_id: UUID, settle_for: timedelta) -> None:

@@ -142,6 +142,24 @@ def notification_by_id(tx: Tx, *, notification_id: UUID) -> Notification | None:
     return to_notification(row) if row else None
 
 
+_PAGE = {name: page.c[name].label(f"of_page_{name}") for name in Page.__struct_fields__}
+_WITH_PAGE = (
+    sa.select(notification, *_PAGE.values())
+    .join(page, page.c.id == notification.c.page_id)
+    .where(notification.c.id == sa.bindparam("wanted"))
+)
+
+
+def notification_with_page(tx: Tx, *, notification_id: UUID) -> tuple[Notification, Page] | None:
+    """A notification and its page, in one statement."""
+    row = tx.execute(_WITH_PAGE, {"wanted": notification_id}).one_or_none()
+    if row is None:
+        return None
+    of_page = {name: row._mapping[label.name] for name, label in _PAGE.items()}
+    of_page["policy"] = msgspec.convert(of_page["policy"], EscalationPolicy)
+    return to_notification(row), Page(**of_page)
+
+
 def notifications_of_step(tx: Tx, *, page_id: UUID, epoch: int, step: int) -> list[Notification]:
     rows = tx.execute(
         sa.select(notification)
@@ -151,8 +169,12 @@ def notifications_of_step(tx: Tx, *, page_id: UUID, epoch: int, step: int) -> li
     return [to_notification(row) for row in rows]
 
 
-def change_notification(tx: Tx, notification_id: UUID, **values: Any) -> None:
-    tx.execute(sa.update(notification).where(notification.c.id == notification_id).values(**values))
+def change_notification(tx: Tx, notification_id: UUID, *, only_queued: bool = False, **values: Any) -> bool:
+    """Write columns; with ``only_queued`` False comes back, and nothing changed, when it is no longer queued."""
+    change = sa.update(notification).where(notification.c.id == notification_id).values(**values)
+    if only_queued:
+        change = change.where(notification.c.state == "queued")
+    return tx.execute(change).rowcount == 1
 
 
 def notified_people(tx: Tx, *, page_id: UUID) -> set[UUID]:
