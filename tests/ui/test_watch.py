@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -138,9 +139,9 @@ def test_an_override_is_added_seen_on_the_rota_and_undone(shop: Database, sign_i
     page.get_by_text("Add an override").click()
     page.get_by_label("Who").select_option(label="Alice Abendroth")
     day = page.evaluate("new Date(Date.now() + 9 * 864e5).toISOString().slice(0, 10)")
-    page.get_by_label("From").fill(f"{day}T10:00")
-    page.get_by_label("Until").fill(f"{day}T18:00")
-    page.get_by_label("Why (optional)").fill("Swap")
+    page.get_by_role("textbox", name="From").fill(f"{day}T10:00")
+    page.get_by_role("textbox", name="Until").fill(f"{day}T18:00")
+    page.get_by_role("textbox", name="Why (optional)").fill("Swap")
     page.get_by_role("button", name="Add the override").click()
     expect(page.locator(".rota .shift.override")).to_have_count(before + 1)
     page.locator(".toast").get_by_role("button", name="Undo").click()
@@ -167,22 +168,24 @@ def test_a_wrong_password_and_an_unknown_page_say_what_to_do(browser_page: Page)
 
 def test_a_form_from_another_sign_in_changes_nothing(burning: Database, sign_in: SignIn) -> None:
     page = sign_in(to="/incidents/1")
-    status = page.evaluate(
-        "fetch('/incidents/1/acknowledge', {method: 'POST', body: new URLSearchParams({_csrf: 'forged'})})"
-        ".then((answer) => answer.status)"
-    )
-    assert status == 403
+    answer = page.request.post("/incidents/1/acknowledge", form={"_csrf": "forged"})
+    assert answer.status == 403
     with burning.transaction() as tx:
         assert {p.page.state for p in paging.incident_detail(tx, number=1).pages} == {"escalating"}
 
 
-def test_screens_are_shown_in_the_documentation(burning: Database, sign_in: SignIn) -> None:
-    """Phone and desktop, light and dark, as a person sees them."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
+def test_screens_are_shown_in_the_documentation(burning: Database, sign_in: SignIn, tmp_path: Path) -> None:
+    """Phone and desktop, light and dark, as a person sees them.
+
+    With WATCHBILL_TEST_IMAGES=1 the pictures in docs/images are made anew; a plain run leaves the tree as it is.
+    """
+    folder = IMAGES if os.environ.get("WATCHBILL_TEST_IMAGES") == "1" else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
     for kind, width, height, dark in (("desktop", 1280, 860, False), ("phone", 390, 800, True)):
         page = sign_in(width=width, height=height, dark=dark)
         for name in ("watch", "incident", "service", "team", "slos"):
             page.goto(PLACES[name])
             page.wait_for_selector(".livestate[data-state=live]", state="attached")
             page.wait_for_timeout(250)
-            page.screenshot(path=IMAGES / f"{name}-{kind}.png")
+            page.screenshot(path=folder / f"{name}-{kind}.png")
+            assert (folder / f"{name}-{kind}.png").stat().st_size > 10_000
