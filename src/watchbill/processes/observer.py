@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +25,11 @@ def build(context: Context) -> Parts:
     """The OTLP receiver's app, the writer behind it, and the loop that counts and evaluates."""
     settings = context.settings
     db = context.database("observer")
+    if settings.telemetry_url is None:
+        # The embedded engine keeps a cache of message schemas in the working folder, wherever `up` was called.
+        scratch = settings.home / "run"
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chdir(scratch)
     store = TelemetryStore(settings.telemetry_store_url)
     store.ensure_schema(settings.retention_days)
     commit = GroupCommit(store)

@@ -44,11 +44,8 @@ class Engine:
                 folder = Path(unquote(parts.path))
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self.database = parse_qs(parts.query).get("database", ["default"])[0]
-                # Compiled formats are cached beside the data; left alone the engine puts them into the working folder.
                 client = clickhouse_connect.get_client(
-                    interface="chdb",
-                    path=f"{folder}?format_schema_path={folder}/format_schemas/",
-                    settings={"session_timezone": "UTC"},
+                    interface="chdb", path=str(folder), settings={"session_timezone": "UTC"}
                 )
             else:
                 secure = parts.scheme in {"https", "clickhouses"}
