@@ -43,6 +43,7 @@ def run() -> list[Result]:
             better="lower",
             peer="Alertmanager, in memory, group_wait 0s, same run" if there else None,
             peer_value=there,
+            ratio=value / there if there else None,
             limit=f"at {RATE} new incidents/s, every step durable",
             limit_value=limit,
         )
@@ -155,7 +156,7 @@ async def _sink() -> AsyncIterator[tuple[int, dict[str, float]]]:
     arrived: dict[str, float] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 at = time.perf_counter()
