@@ -15,6 +15,7 @@ from watchbill.features import alerts, identity, oncall, paging, slo
 from watchbill.features.alerts import Event, Link
 from watchbill.features.slo import StateRow, WindowReading
 from watchbill.features.slo import store as slo_store
+from watchbill.kernel.ids import new_id
 from watchbill.manifest.applying import Options, apply_files
 from watchbill.manifest.bundle import File
 from watchbill.runtime import due, ledger
@@ -159,6 +160,9 @@ def _override(tx: Tx) -> None:
 def _objectives(tx: Tx) -> None:
     """What the observer writes while it measures: states, and a day of the series behind the charts."""
     remaining = {"charge card": "0.1340", "refund": "0.9120", "post entry": "0.6400", "place order": "-0.0800"}
+    observer = new_id()
+    slo_store.take_lease(tx, holder=observer, until=tx.now + timedelta(hours=1))
+    slo_store.note_evaluation(tx, holder=observer, slice_seconds=60)
     for view in slo.slos(tx):
         if view.operation == "search":
             continue
