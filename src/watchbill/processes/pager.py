@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +56,7 @@ def inside_loop(name: str, db: Database, duties: Sequence[InsideDuty], *, batch:
         channels=kinds,
         idle_seconds=1.0,
         due_in=lambda: seconds_until_due(db, kinds),
+        batch=batch,
     )
 
 
@@ -63,8 +65,13 @@ def sending_loop(name: str, db: Database, duty: SendNotification) -> Loop:
     threads = _FreeThreads(SENDERS)
 
     def work() -> int:
-        free = threads.wait_for_one(timeout_seconds=1.0)
-        return due.work_outside(db, duty, limit=free, executor=threads) if free else 0
+        done = 0
+        while free := threads.wait_for_one(timeout_seconds=1.0):
+            claimed = due.work_outside(db, duty, limit=free, executor=threads)
+            done += claimed
+            if claimed < free:
+                break
+        return done
 
     return Loop(
         name,
@@ -72,6 +79,7 @@ def sending_loop(name: str, db: Database, duty: SendNotification) -> Loop:
         channels=[duty.kind],
         idle_seconds=1.0,
         due_in=lambda: seconds_until_due(db, [duty.kind]),
+        batch=sys.maxsize,
     )
 
 

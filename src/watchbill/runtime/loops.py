@@ -20,6 +20,9 @@ from watchbill.runtime.listen import Listener
 log = structlog.get_logger("watchbill.loops")
 
 
+_ASK_EVERY = 0.2
+
+
 class Loop:
     """One duty of a process.
 
@@ -28,7 +31,9 @@ class Loop:
         work: does a batch and returns how many pieces it did; 0 means nothing is left for now.
         channels: kinds of due rows whose hint wakes this loop.
         idle_seconds: the longest sleep when nothing is left.
-        due_in: seconds until the next piece is due, None when unknown; shortens the sleep.
+        due_in: seconds until the next piece is due, None when unknown; shortens the sleep. Asked at most
+            every `_ASK_EVERY` seconds: a busy loop is woken by hints and need not ask after each piece.
+        batch: a run that did fewer pieces than this has left nothing.
     """
 
     def __init__(
@@ -39,12 +44,15 @@ class Loop:
         channels: Collection[str] = (),
         idle_seconds: float = 1.0,
         due_in: Callable[[], float | None] | None = None,
+        batch: int = 1,
     ) -> None:
         self.name = name
         self.channels = frozenset(channels)
         self.idle_seconds = idle_seconds
         self._work = work
         self._due_in = due_in
+        self._asked_at = -_ASK_EVERY
+        self._batch = batch
         self._failures = 0
         self._awake = threading.Event()
         self._stopping = threading.Event()
@@ -55,7 +63,7 @@ class Loop:
         started = time.monotonic()
         try:
             done = self._work()
-            pause = 0.0 if done else self._pause()
+            pause = 0.0 if done >= self._batch else self._pause()
         except Unavailable as error:
             return self._failed(error, most_seconds=5.0)
         except Exception as error:  # noqa: BLE001  the guard: a loop ends only when its process does
@@ -99,6 +107,10 @@ class Loop:
     def _pause(self) -> float:
         if self._due_in is None:
             return self.idle_seconds
+        now = time.monotonic()
+        if now - self._asked_at < _ASK_EVERY:
+            return min(self.idle_seconds, _ASK_EVERY)
+        self._asked_at = now
         seconds = self._due_in()
         return self.idle_seconds if seconds is None else min(self.idle_seconds, max(0.001, seconds))
 
