@@ -11,7 +11,7 @@ from typing import Any
 
 from watchbill.channels import apprise, email, ntfy, webhook
 from watchbill.channels.base import Context, Description
-from watchbill.features.paging import Message, Send, SendOutcome
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 MODULES: Mapping[str, Any] = {
     module.DESCRIPTION.name: module for module in (email, ntfy, webhook, apprise)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 
 from watchbill.channels.base import Context, Description
-from watchbill.features.paging import Message, Send, SendOutcome
 from watchbill.kernel.errors import WatchbillError
 from watchbill.runtime.http_out import resolve
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 DESCRIPTION = Description(
     name="apprise",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import msgspec
 
-from watchbill.features.paging import SendOutcome
 from watchbill.kernel.errors import WatchbillError
 from watchbill.runtime.http_out import Answer, HttpOut
+from watchbill.runtime.messages import SendOutcome
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from watchbill.channels.base import Context, Description
-from watchbill.features.paging import Message, Send, SendOutcome
 from watchbill.kernel.errors import SetupError
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 DESCRIPTION = Description(
     name="email", label="E-mail", address_label="Address", example="alice@example.org"
@@ -109,7 +109,8 @@ def _email(message: Message, mail_from: str) -> EmailMessage:
     # The same id for every try, so that a mailbox shows a repeated delivery once.
     domain = parseaddr(mail_from)[1].rpartition("@")[2] or "watchbill"
     mail["Message-ID"] = f"<{message.idempotency_key}@{domain}>"
-    mail["Importance"] = "high"
+    if message.urgent:
+        mail["Importance"] = "high"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message.text)
     return mail

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 
 from watchbill.channels.base import Context, Description, outcome_of, outcome_of_error
-from watchbill.features.paging import Message, Send, SendOutcome
 from watchbill.kernel.errors import WatchbillError
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 DESCRIPTION = Description(
     name="ntfy",
@@ -21,14 +21,13 @@ _PRIORITY = {"sev1": "urgent", "sev2": "urgent", "sev3": "high", "sev4": "defaul
 
 def build(context: Context) -> Send:
     def send(message: Message) -> SendOutcome:
-        severity = message.payload["incident"]["severity"]
-        headers = {
-            "Title": _header(message.subject),
-            "Priority": _PRIORITY.get(severity, "high"),
-            "Tags": "rotating_light",
-            "Click": message.incident_url,
-            "Actions": f"view, Acknowledge, {message.acknowledge_url}",
-        }
+        headers = {"Title": _header(message.subject), "Priority": _priority(message)}
+        if message.urgent:
+            headers["Tags"] = "rotating_light"
+        if message.incident_url:
+            headers["Click"] = message.incident_url
+        if message.acknowledge_url:
+            headers["Actions"] = f"view, Acknowledge, {message.acknowledge_url}"
         try:
             answer = context.http.request(
                 "POST", message.address, content=message.text.encode(), headers=headers
@@ -38,6 +37,12 @@ def build(context: Context) -> Send:
         return outcome_of(answer)
 
     return send
+
+
+def _priority(message: Message) -> str:
+    if not message.urgent:
+        return "low"
+    return _PRIORITY.get(message.payload.get("incident", {}).get("severity"), "high")
 
 
 def _header(text: str) -> str:

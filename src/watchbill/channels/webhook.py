@@ -9,8 +9,8 @@ from __future__ import annotations
 import httpx
 
 from watchbill.channels.base import Context, Description, outcome_of, outcome_of_error
-from watchbill.features.paging import Message, Send, SendOutcome
 from watchbill.kernel.errors import WatchbillError
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 DESCRIPTION = Description(
     name="webhook",

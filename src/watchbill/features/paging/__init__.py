@@ -16,15 +16,14 @@ from watchbill.features.paging.logic import policy_of
 from watchbill.features.paging.model import (
     EscalationPolicy,
     IncidentDetail,
-    Message,
     Notification,
     Page,
     PageDetail,
-    SendOutcome,
     Step,
 )
-from watchbill.features.paging.notify import Links, Send, SendNotification
+from watchbill.features.paging.notify import Links, SendNotification
 from watchbill.features.paging.views import IncidentLine, incident_detail, incident_list, page_with_incident
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
 __all__ = [
     "EscalationPolicy",

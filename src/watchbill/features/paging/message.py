@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from watchbill.features.alerts import Alert
 from watchbill.features.incidents import Incident
-from watchbill.features.paging.model import Message, Notification, Page
+from watchbill.features.paging.model import Notification, Page
 from watchbill.kernel.clock import format_instant
+from watchbill.runtime.messages import Message
 
 
 def compose(

@@ -4,7 +4,7 @@ one person over one channel."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -82,28 +82,6 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     sent_at: datetime | None
     settled_at: datetime | None
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What a channel is given. ``idempotency_key`` is the same for every try of one notification."""
-
-    channel: str
-    address: str
-    subject: str
-    text: str
-    acknowledge_url: str
-    incident_url: str
-    idempotency_key: str
-    payload: dict[str, Any]
-
-
-class SendOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one try. ``permanent`` means that trying again cannot help: the next channel at once."""
-
-    sent: bool
-    permanent: bool = False
-    error: str = ""
-    provider_ref: str = ""
 
 
 class PageDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,24 +5,24 @@ The channels themselves are handed in: paging knows what to say and to whom, not
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from watchbill.features import alerts, catalog, identity, incidents
 from watchbill.features.incidents import Incident
 from watchbill.features.paging import escalation, logic, store
 from watchbill.features.paging.message import compose
-from watchbill.features.paging.model import Message, Notification, Page, SendOutcome
+from watchbill.features.paging.model import Notification, Page
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
 from watchbill.runtime.due import DueRow
+from watchbill.runtime.messages import Message, Send, SendOutcome
 
-Send = Callable[[Message], SendOutcome]
-"""A channel's way to send. Returns failures as values; ends within its own time limit."""
+log = structlog.get_logger("watchbill.notify")
 
 
 class Links(Protocol):
@@ -82,7 +82,12 @@ class SendNotification:
         return Job(message=message, notification=notification, page=page, incident=incident)
 
     def perform(self, job: Job) -> SendOutcome:
-        return self._send(job.message)
+        """Send it. A channel that breaks has failed to send: the try counts, and the next method follows."""
+        try:
+            return self._send(job.message)
+        except Exception as error:
+            log.exception("the channel broke", channel=job.message.channel)
+            return SendOutcome(sent=False, error=f"{type(error).__name__}: {error}")
 
     def settle(self, tx: Tx, _row: DueRow, job: Job, outcome: SendOutcome) -> None:
         """Write what happened; after a failure the page is reviewed."""
