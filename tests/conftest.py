@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from watchbill.runtime.postgres import EmbeddedPostgres
 _RUN_FOLDER = "WATCHBILL_TEST_RUN_FOLDER"
 _PREFIX = f"wbtest-{os.getuid()}-"
 _TEMPLATE = "watchbill_template"
+Empty = Callable[[], None]
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
 
@@ -146,6 +147,21 @@ def database_url(_worker_url: str) -> str:
         )
         connection.execute(_EMPTY_ALL)
     return _worker_url
+
+
+@pytest.fixture(scope="session")
+def long_lived_database(_postgres: EmbeddedPostgres, postgres_url: str, _worker_url: str) -> tuple[str, Empty]:
+    """A migrated database for a process that outlives single tests, and how to empty it under that process."""
+    name = f"long_{uuid.uuid4().hex[:12]}"
+    with _one_at_a_time(Path(os.environ[_RUN_FOLDER]) / "template.lock"):
+        _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+    url = _postgres.url_for(name)
+
+    def empty() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_EMPTY_ALL)
+
+    return url, empty
 
 
 @pytest.fixture

@@ -48,15 +48,23 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def shop(db: Database) -> Database:
-    """A database with the seeded shop in it."""
-    seed.seed(db)
-    return db
+def shop(long_lived_database: tuple[str, Callable[[], None]]) -> Iterator[Database]:
+    """The server's database with the seeded shop in it, and nothing else."""
+    url, empty = long_lived_database
+    empty()
+    database = Database(url, name="test")
+    seed.seed(database)
+    yield database
+    database.dispose()
 
 
-@pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of a server process of its own."""
+@pytest.fixture(scope="session")
+def server(
+    long_lived_database: tuple[str, Callable[[], None]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a server process, one for all tests of a worker: it keeps nothing of its own."""
+    database_url, _ = long_lived_database
+    tmp_path = tmp_path_factory.mktemp("server")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
