@@ -103,7 +103,7 @@ def to_event(posted: PostedEvent, position: int) -> Event:
     try:
         occurred_at = as_utc(posted.occurred_at) if posted.occurred_at else None
         expires_at = as_utc(posted.expires_at) if posted.expires_at else None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Invalid(str(error), field=f"[{position}]", hint="write 2026-11-23T21:00:00Z") from error
     return Event(
         identity=posted.identity,

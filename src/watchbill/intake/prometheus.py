@@ -71,7 +71,7 @@ def parse(body: bytes, *, now: datetime) -> Parsed:
         try:
             alert = msgspec.json.decode(item, type=PostableAlert)
             events.append(to_event(alert, now=now))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
             problems.append(Problem(code="bad_alert", message=str(error), field=f"[{position}]"))
     return Parsed(events, problems)
 

@@ -296,6 +296,24 @@ def work_outside(
     With an ``executor`` the performing (and settling) runs on its threads and this returns as soon
     as the jobs are handed over; without one, inline, which is what tests do.
     """
+    try:
+        claimed, jobs = _claim_and_prepare(db, duty, limit)
+    except Unavailable:
+        raise
+    except Exception:
+        log.warning("batch not prepared; preparing its rows one by one", kind=duty.kind, exc_info=True)
+        claimed, jobs = _prepare_one_by_one(db, duty, limit)
+    for row, job in jobs:
+        if executor is None:
+            _perform_and_settle(db, duty, row, job)
+        else:
+            executor.submit(_perform_and_settle, db, duty, row, job)
+    return claimed
+
+
+def _claim_and_prepare(
+    db: Database, duty: OutsideDuty[Job, Outcome], limit: int
+) -> tuple[int, list[tuple[DueRow, Job]]]:
     jobs: list[tuple[DueRow, Job]] = []
     with db.transaction() as tx:
         rows = claim(tx, kinds=[duty.kind], limit=limit, lease_for=duty.lease_for)
@@ -305,12 +323,34 @@ def work_outside(
                 settle(tx, row)
             else:
                 jobs.append((row, job))
-    for row, job in jobs:
-        if executor is None:
-            _perform_and_settle(db, duty, row, job)
-        else:
-            executor.submit(_perform_and_settle, db, duty, row, job)
-    return len(rows)
+    return len(rows), jobs
+
+
+def _prepare_one_by_one(
+    db: Database, duty: OutsideDuty[Job, Outcome], limit: int
+) -> tuple[int, list[tuple[DueRow, Job]]]:
+    """After a failed batch: a commit for each row, and the one that cannot be prepared is put back for later."""
+    jobs: list[tuple[DueRow, Job]] = []
+    for claimed in range(limit):
+        with db.transaction() as tx:
+            rows = claim(tx, kinds=[duty.kind], limit=1, lease_for=duty.lease_for)
+            if not rows:
+                return claimed, jobs
+            row = rows[0]
+            try:
+                with tx.savepoint():
+                    job = duty.prepare(tx, row)
+            except Unavailable:
+                raise
+            except Exception as error:
+                log.exception("row not prepared; it is tried again", kind=row.kind, subject=row.subject)
+                retry(tx, row, at=tx.now + backoff(row.attempts), error=f"{type(error).__name__}: {error}")
+                continue
+            if job is None:
+                settle(tx, row)
+        if job is not None:
+            jobs.append((row, job))
+    return limit, jobs
 
 
 def _perform_and_settle(db: Database, duty: OutsideDuty[Job, Outcome], row: DueRow, job: Job) -> None:

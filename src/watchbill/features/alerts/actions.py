@@ -40,6 +40,7 @@ def accept_events(tx: Tx, *, integration_id: UUID, events: Sequence[Event]) -> l
     3. Each event is decided on (`logic.decide`), in the order given.
     4. New, refreshed and resolved alerts are written, one statement each, with their due rows.
     """
+    events = logic.storable(events)
     fresh = store.new_deliveries(
         tx, integration_id=integration_id, delivery_ids=[e.delivery_id for e in events if e.delivery_id]
     )
@@ -292,8 +293,11 @@ def end_hold(tx: Tx, *, alert_id: UUID) -> Alert | None:
     if logic.after_hold(alert.held_at, alert.last_event_at) == "resolved":
         _set(tx, alert, state="resolved", resolved_at=tx.now, resolved_because="resolved by a person")
         _explain(tx, alert, "alert.resolved", "resolved by a person; its source has not fired since")
+        due.schedule(tx, kind=ROUTE, subject=alert.id, due_at=tx.now)  # its incident may be open again, and end now
         return None
     _set(tx, alert, state="firing", held_at=None)
+    if alert.expires_at is not None:
+        due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=max(tx.now, alert.expires_at))
     _explain(tx, alert, "alert.still_firing", "resolved by a person 30 minutes ago, and still firing")
     return msgspec.structs.replace(alert, state="firing", held_at=None)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -72,3 +73,23 @@ def identity_of_labels(labels: Mapping[str, str]) -> str:
         if labels[name]:
             digest.update(name.encode() + b"\xff" + labels[name].encode() + b"\xff")
     return digest.hexdigest()
+
+
+def storable(events: Sequence[Event]) -> Sequence[Event]:
+    """The events with U+0000, which PostgreSQL text cannot hold, shown as U+FFFD.
+
+    Refusing the event instead would lose a page for one byte.
+    """
+    if b"\\u0000" not in msgspec.json.encode(events):
+        return events
+    return msgspec.convert(_without_zero(msgspec.to_builtins(events, builtin_types=(datetime,))), list[Event])
+
+
+def _without_zero(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_without_zero(key): _without_zero(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_zero(item) for item in value]
+    return value

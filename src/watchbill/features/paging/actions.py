@@ -13,7 +13,7 @@ from watchbill.features.identity import Caller
 from watchbill.features.incidents import Incident
 from watchbill.features.paging import escalation, logic, routing, store
 from watchbill.features.paging.model import Page
-from watchbill.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from watchbill.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
 
@@ -98,6 +98,7 @@ def resolve_incident(tx: Tx, *, number: int, caller: Caller, resolution: str = "
 
     Raises:
         Forbidden: the caller is no responder, no member of a paged team.
+        Unavailable: a source reports on it at this very moment; nothing was changed.
     """
     routing.lock_response(tx)
     found = incidents.incident_by_number(tx, number=number)
@@ -111,7 +112,13 @@ def resolve_incident(tx: Tx, *, number: int, caller: Caller, resolution: str = "
     for page in store.lock_open_pages(tx, incident_id=incident.id):
         escalation.end_page(tx, page=page, incident=closed, because="incident resolved", actor=caller.actor)
     for alert in alerts.alerts_of_incident(tx, incident_id=incident.id):
-        alerts.hold_alert(tx, alert_id=alert.id, actor=caller.actor)
+        try:
+            alerts.hold_alert(tx, alert_id=alert.id, actor=caller.actor)
+        except alerts.BusyError as error:
+            # Waiting for the source's delivery with the response lock held could be a circle.
+            raise Unavailable(
+                "a source reports on this incident at this very moment", code="busy", hint="try again"
+            ) from error
     return closed
 
 
