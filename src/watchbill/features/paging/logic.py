@@ -34,7 +34,8 @@ def next_step(policy: EscalationPolicy, step: int) -> NextStep:
     fallback for ever. Total: there is an answer for every non-negative ``step``.
     """
     count = len(policy.steps)
-    if step < count + policy.repeat_last and count:
+    end = count + policy.repeat_last if count else 0
+    if step < end:
         chosen: Step = policy.steps[min(step, count - 1)]
         return NextStep(
             number=step,
@@ -48,7 +49,7 @@ def next_step(policy: EscalationPolicy, step: int) -> NextStep:
         notify=("fallback",),
         wait=timedelta(seconds=policy.fallback_wait_seconds),
         fallback=True,
-        repeat=step - count - policy.repeat_last,
+        repeat=step - end,
     )
 
 
