@@ -62,7 +62,7 @@ PLANS: Mapping[str, ProcessPlan] = {
             name="worker",
             duty="whatever may wait: records, digests, retention",
             build="watchbill.processes.worker:build",
-            pools={"worker": Pool(size=3, statement_timeout_ms=300_000)},
+            pools={"worker": Pool(size=6, statement_timeout_ms=300_000)},
             health_port=8082,
         ),
     )

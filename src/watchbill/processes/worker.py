@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from watchbill.features import identity, oncall
+from collections.abc import Callable
+
+import structlog
+
+from watchbill.channels import Context as ChannelContext
+from watchbill.channels import Sender
+from watchbill.features import alerts, digest, identity, oncall
 from watchbill.processes.compose import Context, Parts
+from watchbill.processes.due_loops import inside_loop, sending_loop
 from watchbill.runtime import ledger
-from watchbill.runtime.db import Database
+from watchbill.runtime.config import Settings
+from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
 
 _MINUTE = 60.0
 _HOUR = 3600.0
+_SENDERS = 2
+
+log = structlog.get_logger("watchbill.worker")
 
 
 def build(context: Context) -> Parts:
@@ -20,8 +32,30 @@ def build(context: Context) -> Parts:
             Loop("ledger-partitions", lambda: make_ledger_partitions(db), idle_seconds=6 * _HOUR),
             Loop("oncall-record", lambda: record_on_call(db), idle_seconds=_MINUTE),
             Loop("sessions", lambda: forget_sessions(db), idle_seconds=_HOUR),
+            Loop("deliveries", lambda: forget(db, alerts.forget_deliveries), idle_seconds=_HOUR),
+            Loop("old-alerts", lambda: forget(db, alerts.forget_alerts), idle_seconds=_HOUR),
+            *_digest_loops(db, context.settings),
         ]
     )
+
+
+def _digest_loops(db: Database, settings: Settings) -> list[Loop]:
+    if not settings.smtp_url:
+        log.info("no daily digests: no mail server is set (WATCHBILL_SMTP_URL)")
+        return []
+    sender = Sender(
+        ChannelContext(
+            http=HttpOut(allow_private=settings.allow_private_addresses),
+            smtp_url=settings.smtp_url,
+            mail_from=settings.mail_from,
+            allow_private_addresses=settings.allow_private_addresses,
+        )
+    )
+    return [
+        Loop("digest-rows", lambda: keep_digest_rows(db), idle_seconds=_MINUTE),
+        inside_loop("digests", db, [digest.WriteDigest(base_url=settings.base_url)], batch=10),
+        sending_loop("digest-mails", db, digest.SendDigest(send=sender), threads=_SENDERS),
+    ]
 
 
 def make_ledger_partitions(db: Database) -> int:
@@ -41,4 +75,17 @@ def forget_sessions(db: Database) -> int:
     """Delete sessions that have ended; returns 0, one pass does all."""
     with db.transaction() as tx:
         identity.forget_expired_sessions(tx)
+    return 0
+
+
+def forget(db: Database, batch: Callable[[Tx], int]) -> int:
+    """One batch of a deletion; returns how many, so that the loop goes on at once until nothing is left."""
+    with db.transaction() as tx:
+        return batch(tx)
+
+
+def keep_digest_rows(db: Database) -> int:
+    """Give every team its digest's due row; returns 0, one pass does all teams."""
+    with db.transaction() as tx:
+        digest.keep_rows(tx)
     return 0

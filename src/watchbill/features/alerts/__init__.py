@@ -31,13 +31,16 @@ from watchbill.features.alerts.model import (
     Severity,
     Urgency,
 )
+from watchbill.features.alerts.retention import DELIVERIES_FOR, RESOLVED_FOR, forget_alerts, forget_deliveries
 from watchbill.features.alerts.store import BusyError, lock_alert
 
 __all__ = [
     "BEAT_EVERY",
+    "DELIVERIES_FOR",
     "EXPIRE",
     "HOLD_ENDS",
     "HOLD_FOR",
+    "RESOLVED_FOR",
     "ROUTE",
     "STALE_FOR",
     "Accepted",
@@ -57,6 +60,8 @@ __all__ = [
     "create_integration",
     "end_hold",
     "expire_alert",
+    "forget_alerts",
+    "forget_deliveries",
     "hold_alert",
     "identity_of_labels",
     "integration_by_key",

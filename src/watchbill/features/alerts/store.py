@@ -78,6 +78,7 @@ alert = sa.Table(
     ),
     sa.Index("ix_alert_incident", "incident_id", postgresql_where=sa.text("incident_id IS NOT NULL")),
     sa.Index("ix_alert_history", "integration_id", "identity", "started_at"),
+    sa.Index("ix_alert_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
     sa.Index("ix_alert_open_team", "team_id", postgresql_where=sa.text("state <> 'resolved'")),
 )
 
