@@ -419,3 +419,14 @@ def _second_method(stage: Stage, login: str, url: str) -> None:
         identity.add_contact_method(
             tx, person_id=stage.people[login], channel="webhook", address=url, actor=stage.caller(login).actor
         )
+
+
+def test_one_teams_answer_does_not_silence_the_other_teams_page(stage: Stage) -> None:
+    """incident.acknowledge"""
+    stage.fire("a", service="payments")
+    stage.fire("b", service="storefront")
+    stage.acknowledge("alice")
+    states = {page.page.team_id: page.page.state for page in stage.incident().pages}
+    assert states == {stage.teams["payments"]: "acknowledged", stage.teams["storefront"]: "escalating"}
+    stage.acknowledge("alice")
+    assert {page.page.state for page in stage.incident().pages} == {"acknowledged"}

@@ -71,7 +71,10 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
 
 
 def acknowledge_incident(tx: Tx, *, number: int, caller: Caller, via: str = "api") -> list[Page]:
-    """Acknowledge every open page of the incident that the caller may.
+    """Acknowledge the caller's open pages of the incident: those they were notified of, or of their teams.
+
+    Another team's page is acknowledged only by a responder who has none of their own left unanswered:
+    one team's answer must not silence the other's page.
 
     Raises:
         Forbidden: there are open pages and the caller may acknowledge none of them.
@@ -81,16 +84,19 @@ def acknowledge_incident(tx: Tx, *, number: int, caller: Caller, via: str = "api
     pages = [p for p in store.pages_of(tx, incident_ids=[incident.id]) if p.state != "ended"]
     if not pages:
         raise Conflict(f"incident {number} has no open page", code="nothing_to_acknowledge")
-    done: list[Page] = []
+    may: list[tuple[Page, str]] = []
     refusal: Forbidden | None = None
     for page in sorted(pages, key=lambda p: p.id):
         try:
-            done.append(acknowledge_page(tx, page_id=page.id, caller=caller, via=via))
+            may.append((page, _may_respond(tx, page=page, caller=caller)))
         except Forbidden as error:
             refusal = error
-    if not done and refusal is not None:
+    if not may and refusal is not None:
         raise refusal
-    return done
+    own = [page for page, why in may if why != logic.AS_RESPONDER]
+    unanswered = any(page.state == "escalating" for page in own)
+    chosen = own if unanswered else [page for page, _ in may]
+    return [acknowledge_page(tx, page_id=page.id, caller=caller, via=via) for page in chosen]
 
 
 def resolve_incident(tx: Tx, *, number: int, caller: Caller, resolution: str = "", via: str = "api") -> Incident:

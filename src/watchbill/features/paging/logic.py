@@ -15,6 +15,9 @@ from watchbill.kernel.durations import parse_duration
 METHOD_GAP = timedelta(seconds=60)
 """A person's contact methods follow each other this far apart while nobody has acknowledged."""
 
+AS_RESPONDER = "responds to this incident"
+"""The weakest reason to acknowledge a page: the caller answered another page of the same incident."""
+
 ATTEMPTS = 5
 """Tries of one notification before it counts as failed for good."""
 
@@ -81,7 +84,7 @@ def may_acknowledge(
     if person_id in members:
         return "is a member of the team"
     if person_id in responders:
-        return "responds to this incident"
+        return AS_RESPONDER
     return None
 
 
