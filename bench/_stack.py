@@ -68,8 +68,10 @@ def running(**environment: str) -> Iterator[Stack]:
         began = time.perf_counter()
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "watchbill.cli.app", "up", "--home", str(home)]
-                + ["--port", str(port), "--otlp-port", str(otlp_port)],
+                [
+                    *(sys.executable, "-m", "watchbill.cli.app", "up", "--home", str(home)),
+                    *("--port", str(port), "--otlp-port", str(otlp_port)),
+                ],
                 env={**os.environ, "WATCHBILL_ALLOW_PRIVATE_ADDRESSES": "true", **environment},
                 stdout=log,
                 stderr=log,

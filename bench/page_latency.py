@@ -86,8 +86,10 @@ async def _alertmanager() -> list[float]:
                 f"receivers: [{{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{sink_port}/'}}]}}]\n"
             )
             process = subprocess.Popen(
-                [binary, f"--config.file={config}", f"--storage.path={folder}/data", "--cluster.listen-address="]
-                + [f"--web.listen-address=127.0.0.1:{port}"],
+                [
+                    *(binary, f"--config.file={config}", f"--storage.path={folder}/data"),
+                    *(f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="),
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

@@ -7,9 +7,9 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+
 from tests.journeys.stage import ACTOR, Stage
 from tests.journeys.test_slo_burn import Counts
-
 from watchbill.cli import slo as slo_cli
 from watchbill.cli.output import emit
 from watchbill.features import catalog, slo

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
-from tests.journeys.stage import Stage
 
+from tests.journeys.stage import Stage
 from watchbill.features import alerts, paging
 from watchbill.features.paging import SendOutcome
 from watchbill.kernel.clock import VirtualClock

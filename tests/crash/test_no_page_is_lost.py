@@ -15,9 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+
 from tests.crash.living import Installation, Mail, MailSink, call, eventually
 from tests.journeys.stage import Stage
-
 from watchbill.features import identity
 from watchbill.kernel.clock import SystemClock
 from watchbill.runtime import ledger, migrate

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from tests.journeys.stage import Stage
 
+from tests.journeys.stage import Stage
 from watchbill.features import identity, paging
 from watchbill.features.identity.store import contact_method
 from watchbill.manifest.bundle import File

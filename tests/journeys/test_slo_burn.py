@@ -12,8 +12,8 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from tests.journeys.stage import ACTOR, Stage
 
+from tests.journeys.stage import ACTOR, Stage
 from watchbill.features import alerts, catalog, slo, telemetry
 from watchbill.features.catalog.actions import write_services
 from watchbill.features.slo.evaluator import Evaluator

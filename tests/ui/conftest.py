@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
-from tests.ui import seed
 
+from tests.ui import seed
 from watchbill.runtime.db import Database
 
 CHROMIUM = os.environ.get("WATCHBILL_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

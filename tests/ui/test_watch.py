@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+
 from tests.ui import seed
 from tests.ui.conftest import SignIn
-
 from watchbill.features import paging
 from watchbill.runtime.db import Database
 

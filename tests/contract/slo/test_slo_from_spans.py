@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from tests.contract.telemetry.test_counts import spans
 from tests.journeys.stage import ACTOR, Stage
-
 from watchbill.features import alerts, catalog, slo
 from watchbill.features.catalog.actions import write_services
 from watchbill.features.slo.evaluator import Evaluator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -242,37 +242,36 @@ def _note(tx: Tx, name: str, integration_id: UUID, alert: Alert, *, why: str) ->
     )
 
 
-def expire_alert(tx: Tx, *, alert_id: UUID, acknowledged: bool) -> Alert | None:
+def expire_alert(tx: Tx, *, alert_id: UUID, acknowledged: bool) -> None:
     """The source has been silent past its expiry: firing → stale; stale for a day and acknowledged → resolved.
 
-    Returns the alert when its state changed. Called by the due row, which is put back when intake
-    itself was away (our own downtime does not count).
+    Called by the due row, which is put back when it is not time yet: because intake itself was away
+    (our own downtime does not count), or because somebody is still being looked for.
     """
     alert = store.lock_alert(tx, alert_id=alert_id)
     if alert is None or alert.expires_at is None:
-        return None
+        return
     if alert.state == "firing":
-        beat_at, resumed_at = store.intake_resumed_at(tx)
-        if beat_at is not None and tx.now - beat_at > ABSENT_AFTER:
-            due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=tx.now + ABSENT_AFTER)
-            return None
-        stale_at = logic.stale_due(alert.expires_at, alert.last_event_at, resumed_at)
-        if stale_at > tx.now:
-            due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=stale_at)
-            return None
-        _set(tx, alert, state="stale", stale_at=tx.now)
-        _explain(tx, alert, "alert.stale", "its source is silent; that is not recovery")
-        due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=tx.now + logic.STALE_FOR)
-        return msgspec.structs.replace(alert, state="stale")
-    if alert.state == "stale":
-        if not acknowledged:
-            due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=tx.now + timedelta(hours=1))
-            return None
+        stale_at = _stale_at(tx, alert, alert.expires_at)
+        if stale_at <= tx.now:
+            _set(tx, alert, state="stale", stale_at=tx.now)
+            _explain(tx, alert, "alert.stale", "its source is silent; that is not recovery")
+            stale_at = tx.now + logic.STALE_FOR
+        due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=stale_at)
+    elif alert.state == "stale" and acknowledged:
         _set(tx, alert, state="resolved", resolved_at=tx.now, resolved_because="expired")
         _explain(tx, alert, "alert.resolved", "expired: silent for 24 hours, its incident acknowledged")
         due.schedule(tx, kind=ROUTE, subject=alert.id, due_at=tx.now)
-        return msgspec.structs.replace(alert, state="resolved")
-    return None
+    elif alert.state == "stale":
+        due.schedule(tx, kind=EXPIRE, subject=alert.id, due_at=tx.now + timedelta(hours=1))
+
+
+def _stale_at(tx: Tx, alert: Alert, expires_at: datetime) -> datetime:
+    """When its silence becomes staleness; a minute from now while intake itself is away."""
+    beat_at, resumed_at = store.intake_resumed_at(tx)
+    if beat_at is not None and tx.now - beat_at > ABSENT_AFTER:
+        return tx.now + ABSENT_AFTER
+    return logic.stale_due(expires_at, alert.last_event_at, resumed_at)
 
 
 def hold_alert(tx: Tx, *, alert_id: UUID, actor: Actor) -> None:
