@@ -14,7 +14,7 @@ import msgspec
 from bench.results import Result
 
 _HERE = Path(__file__).parent
-_NOT_BENCHES = {"__init__", "__main__", "results"}
+_NOT_BENCHES = {"__init__", "__main__", "results", "soak"}
 
 
 def main(wanted: list[str]) -> int:
