@@ -167,6 +167,7 @@ def test_status_names_the_schema_and_the_processes(client: Client, token: Token)
     assert status["schema"] == status["schema_wanted"]
     states = {process["name"]: process["state"] for process in status["processes"]}
     assert states == {"server": "up", "pager": "up", "observer": "down"}
+    assert [warning["code"] for warning in status["warnings"]] == ["paging.no_last_resort"]
 
 
 def test_every_answer_has_the_security_headers(client: Client) -> None:

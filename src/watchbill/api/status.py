@@ -11,7 +11,8 @@ from litestar import get
 
 from watchbill import __version__
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
-from watchbill.features import identity
+from watchbill.features import identity, paging
+from watchbill.kernel.errors import Problem
 from watchbill.runtime import due, migrate
 from watchbill.runtime.config import Settings
 from watchbill.runtime.due import Backlog
@@ -29,7 +30,9 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Version, clock and schema of the state database, processes, and what is due now, by kind."""
+    """Version, clock and schema of the state database, processes, what is due now, by kind, and what is
+    wrong with the watch as a whole.
+    """
 
     version: str
     now: datetime
@@ -37,6 +40,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     schema_wanted: str
     processes: list[ProcessStatus]
     backlog: list[Backlog]
+    warnings: list[Problem]
 
 
 @get("/status", sync_to_thread=True)
@@ -44,7 +48,7 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
     """How each process is, the schema's version, and what waits."""
     identity.require(caller, "read")
     with db.transaction() as tx:
-        now, backlog = tx.now, due.backlog(tx)
+        now, backlog, problem = tx.now, due.backlog(tx), paging.last_resort_problem(tx)
     return Status(
         version=__version__,
         now=now,
@@ -56,6 +60,7 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
             _observer(settings),
         ],
         backlog=backlog,
+        warnings=[problem] if problem else [],
     )
 
 

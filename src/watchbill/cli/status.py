@@ -8,6 +8,7 @@ import typer
 
 from watchbill.cli.client import Client
 from watchbill.cli.output import Home, Json, busy, emit, rows, when
+from watchbill.cli.problems import print_problems
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,6 +22,8 @@ def status(home: Home = None, json: Json = False) -> None:
     with Client.from_environment(home) as client, busy("asking the server"):
         found = client.get("/api/v1/status")
     emit(found, json=json, table=_table)
+    if not json:
+        print_problems(found.get("warnings", []))
     if any(process["state"] in {"down", "late"} for process in found["processes"]):
         raise typer.Exit(1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -79,6 +79,7 @@ def apply_files(
     ids = _ids(plan, live)
     problems += _unreachable(tx, bundle, ids)
     problems += _orphans(tx, plan, bundle)
+    problems += _last_resort(tx, bundle, live, removed)
     if options.strict:
         problems = strictly(problems)
     _raise_errors(problems)
@@ -174,6 +175,17 @@ def _orphans(tx: Tx, plan: Plan, bundle: Bundle) -> list[Problem]:
         for service in catalog.services(tx)
         if service.team_id in going and service.id not in services_going and service.name not in described
     ]
+
+
+def _last_resort(tx: Tx, bundle: Bundle, live: Sequence[Known], removed: Collection[UUID]) -> list[Problem]:
+    """The loud warning that what nobody owns would reach nobody once this is applied."""
+    here = {name for item in bundle.teams for name in (item.name, *item.manifest.metadata.formerly)}
+    stays = any(each.fallback and each.id not in removed and each.name not in here for each in live)
+    follows = any(item.manifest.spec.fallback for item in bundle.teams)
+    if follows:
+        return []
+    problem = paging.last_resort_problem(tx, fallback=stays)
+    return [problem] if problem else []
 
 
 def _raise_errors(problems: Sequence[Problem]) -> None:

@@ -41,7 +41,7 @@ def home(request: AnyRequest, web: GivenWeb) -> Response[Any]:
             watches=_watches(screen, mine or list(teams)[:8]),
             risky=slo.at_risk(screen.tx, team_ids=mine or list(teams))[:8],
             observer=slo.observer_note(screen.tx) if teams else None,
-            fallback=catalog.fallback_team(screen.tx),
+            last_resort=paging.last_resort_problem(screen.tx),
             warnings=_warnings(screen, mine, set(teams)),
             reachable=bool(methods) or screen.person is None,
         )

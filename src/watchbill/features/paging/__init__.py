@@ -11,6 +11,7 @@ from watchbill.features.paging.actions import (
     resolve_incident,
 )
 from watchbill.features.paging.duties import page_duties, routing_duties
+from watchbill.features.paging.last_resort import last_resort_problem
 from watchbill.features.paging.links import SignedLinks, open_link
 from watchbill.features.paging.logic import policy_of
 from watchbill.features.paging.model import (
@@ -45,6 +46,7 @@ __all__ = [
     "declare",
     "incident_detail",
     "incident_list",
+    "last_resort_problem",
     "open_link",
     "page_duties",
     "page_team_for_test",
