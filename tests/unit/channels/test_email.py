@@ -40,7 +40,7 @@ class Post:
 
     def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         self.users.append(data.login.decode())
-        return AuthResult(success=data.password == b"p@ss word")
+        return AuthResult(success=data.password == b"p@ss word", handled=False)
 
 
 @pytest.fixture
@@ -126,6 +126,7 @@ def test_user_and_password_of_the_url_are_used_and_a_wrong_one_is_for_now(post: 
     assert send(f"smtp://al%40ice:p%40ss%20word@{address}").sent
     assert kept.users == ["al@ice"]
     outcome = send(f"smtp://alice:wrong@{address}")
+    assert "535" in outcome.error
     assert (outcome.sent, outcome.permanent) == (False, False), "an operator can mend it; the page waits"
 
 
