@@ -74,33 +74,42 @@ def schedule(
 
 
 def schedule_many(tx: Tx, *, kind: str, rows: Iterable[tuple[str, datetime, dict[str, Any]]]) -> None:
-    """`schedule` for many subjects of one kind, in one statement.
+    """`schedule` for many subjects of one kind.
 
-    Subjects are sorted, so that two callers cannot deadlock.
+    What a transaction schedules is written together when it commits, sorted, so that two cannot deadlock.
     """
     ordered = sorted(rows, key=lambda row: row[0])
     if not ordered:
         return
+    for subject, due_at, payload in ordered:
+        tx.gather(_schedule, {"kind": kind, "subject": subject, "due_at": due_at, "payload": payload})
+    if any(due_at <= tx.now for _, due_at, _ in ordered):
+        tx.hint(CHANNEL, kind)
+
+
+def _schedule(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    """All of a transaction's in one statement; of two for the same subject the later counts."""
+    latest = {(row["kind"], row["subject"]): row for row in rows}
+    ordered = [latest[key] for key in sorted(latest)]
     tx.execute(
         _SCHEDULE,
         {
-            "kind": kind,
             "now": tx.now,
-            "subjects": [subject for subject, _, _ in ordered],
-            "payloads": [msgspec.json.encode(payload).decode() for _, _, payload in ordered],
-            "dues": [due_at for _, due_at, _ in ordered],
+            "kinds": [row["kind"] for row in ordered],
+            "subjects": [row["subject"] for row in ordered],
+            "payloads": [msgspec.json.encode(row["payload"]).decode() for row in ordered],
+            "dues": [row["due_at"] for row in ordered],
         },
     )
-    if any(due_at <= tx.now for _, due_at, _ in ordered):
-        tx.hint(CHANNEL, kind)
 
 
 _SCHEDULE = sa.text(
     """
     INSERT INTO due_row (kind, subject, payload, due_at, created_at)
-    SELECT :kind, subject, payload, due_at, :now
-    FROM unnest(CAST(:subjects AS text[]), CAST(:payloads AS jsonb[]), CAST(:dues AS timestamptz[]))
-      AS wanted (subject, payload, due_at)
+    SELECT kind, subject, payload, due_at, :now
+    FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[]),
+                CAST(:payloads AS jsonb[]), CAST(:dues AS timestamptz[]))
+      AS wanted (kind, subject, payload, due_at)
     ON CONFLICT (kind, subject) DO UPDATE SET
       payload = excluded.payload, due_at = excluded.due_at,
       lease = NULL, leased_until = NULL, attempts = 0, last_error = NULL
@@ -111,6 +120,7 @@ _SCHEDULE = sa.text(
 
 def cancel(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
     """Remove the row; True when there was one."""
+    tx.write_gathered()
     result = tx.execute(sa.delete(due_row).where(due_row.c.kind == kind, due_row.c.subject == str(subject)))
     return result.rowcount == 1
 
@@ -120,6 +130,7 @@ def hasten(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
 
     Never waits, so a caller that holds other rows cannot be part of a deadlock.
     """
+    tx.write_gathered()
     waiting = (
         sa.select(due_row.c.id)
         .where(due_row.c.kind == kind, due_row.c.subject == str(subject), due_row.c.lease.is_(None))
@@ -132,30 +143,40 @@ def hasten(tx: Tx, *, kind: str, subject: UUID | str) -> bool:
     return result.rowcount == 1
 
 
-def _due(kinds: Sequence[str], now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        due_row.c.kind.in_(kinds),
-        due_row.c.due_at <= now,
-        sa.or_(due_row.c.leased_until.is_(None), due_row.c.leased_until <= now),
+_CHOSEN = (
+    sa.select(due_row.c.id)
+    .where(
+        due_row.c.kind == sa.any_(sa.bindparam("kinds", type_=sa.ARRAY(sa.Text))),
+        due_row.c.due_at <= sa.bindparam("now", type_=Instant),
+        sa.or_(due_row.c.leased_until.is_(None), due_row.c.leased_until <= sa.bindparam("now", type_=Instant)),
     )
+    .order_by(due_row.c.due_at, due_row.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+    .cte("chosen")
+)
+"""Due rows that nobody holds, oldest due first. The statements are built once: they run at every wake-up."""
+_TAKE = sa.delete(due_row).where(due_row.c.id == _CHOSEN.c.id).returning(due_row)
+_CLAIM = (
+    sa.update(due_row)
+    .where(due_row.c.id == _CHOSEN.c.id)
+    .values(
+        lease=sa.bindparam("new_lease", type_=sa.Uuid),
+        leased_until=sa.bindparam("until", type_=Instant),
+        attempts=due_row.c.attempts + 1,
+    )
+    .returning(due_row)
+)
+_SETTLE = sa.delete(due_row).where(
+    due_row.c.id == sa.bindparam("row_id"), due_row.c.lease == sa.bindparam("held", type_=sa.Uuid)
+)
 
 
 def claim(tx: Tx, *, kinds: Sequence[str], limit: int, lease_for: timedelta) -> list[DueRow]:
     """Lease up to ``limit`` due rows, oldest due first; rows that another claimer holds are skipped."""
-    lease = uuid4()
-    chosen = (
-        sa.select(due_row.c.id)
-        .where(_due(kinds, tx.now))
-        .order_by(due_row.c.due_at, due_row.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
     rows = tx.execute(
-        sa.update(due_row)
-        .where(due_row.c.id == chosen.c.id)
-        .values(lease=lease, leased_until=tx.now + lease_for, attempts=due_row.c.attempts + 1)
-        .returning(due_row)
+        _CLAIM,
+        {"kinds": list(kinds), "now": tx.now, "limit": limit, "new_lease": uuid4(), "until": tx.now + lease_for},
     )
     claimed = [_to_row(row, attempts=row.attempts - 1) for row in rows]
     return sorted(claimed, key=lambda row: (row.due_at, row.id))
@@ -163,8 +184,7 @@ def claim(tx: Tx, *, kinds: Sequence[str], limit: int, lease_for: timedelta) -> 
 
 def settle(tx: Tx, row: DueRow) -> bool:
     """Delete a leased row; False when the lease was lost, and then the caller must change nothing."""
-    result = tx.execute(sa.delete(due_row).where(due_row.c.id == row.id, due_row.c.lease == row.lease))
-    return result.rowcount == 1
+    return tx.execute(_SETTLE, {"row_id": row.id, "held": row.lease}).rowcount == 1
 
 
 def retry(tx: Tx, row: DueRow, *, at: datetime, error: str) -> bool:
@@ -214,15 +234,7 @@ def work_inside(db: Database, duties: Sequence[InsideDuty], *, limit: int = 50) 
 
 def _take(tx: Tx, kinds: Sequence[str], limit: int) -> list[DueRow]:
     """Lock and remove due rows within this transaction."""
-    chosen = (
-        sa.select(due_row.c.id)
-        .where(_due(kinds, tx.now))
-        .order_by(due_row.c.due_at, due_row.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
-    rows = tx.execute(sa.delete(due_row).where(due_row.c.id == chosen.c.id).returning(due_row))
+    rows = tx.execute(_TAKE, {"kinds": list(kinds), "now": tx.now, "limit": limit})
     return sorted((_to_row(row, attempts=row.attempts) for row in rows), key=lambda row: (row.due_at, row.id))
 
 
@@ -403,6 +415,7 @@ def backlog(tx: Tx) -> list[Backlog]:
 
 def next_due_at(tx: Tx, *, kinds: Sequence[str]) -> datetime | None:
     """When the next row of these kinds can be claimed; None when there is none."""
+    tx.write_gathered()
     at: datetime | None = tx.execute(
         sa.select(sa.func.min(sa.func.greatest(due_row.c.due_at, due_row.c.leased_until))).where(
             due_row.c.kind.in_(kinds)

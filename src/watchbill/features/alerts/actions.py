@@ -461,9 +461,7 @@ def open_alerts(
 
 def alerts_of_incident(tx: Tx, *, incident_id: UUID) -> list[Alert]:
     """Members of an incident, oldest first."""
-    rows = tx.execute(
-        sa.select(store.alert).where(store.alert.c.incident_id == incident_id).order_by(store.alert.c.started_at)
-    )
+    rows = tx.execute(store.OF_INCIDENT, {"incident_id": incident_id})
     return [store.to_alert(row) for row in rows]
 
 

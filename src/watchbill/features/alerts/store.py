@@ -103,6 +103,10 @@ class BusyError(Exception):
     """Another transaction holds the row; a duty puts its work back for a moment instead of waiting."""
 
 
+OF_INCIDENT = sa.select(alert).where(alert.c.incident_id == sa.bindparam("incident_id")).order_by(alert.c.started_at)
+_LOCK = sa.select(alert).where(alert.c.id == sa.bindparam("alert_id")).with_for_update(skip_locked=True)
+
+
 def lock_alert(tx: Tx, *, alert_id: UUID) -> Alert | None:
     """Read an alert and hold its row until the transaction ends.
 
@@ -112,7 +116,7 @@ def lock_alert(tx: Tx, *, alert_id: UUID) -> Alert | None:
     Raises:
         BusyError: another transaction holds it.
     """
-    row = tx.execute(sa.select(alert).where(alert.c.id == alert_id).with_for_update(skip_locked=True)).one_or_none()
+    row = tx.execute(_LOCK, {"alert_id": alert_id}).one_or_none()
     if row is not None:
         return to_alert(row)
     if tx.execute(sa.select(alert.c.id).where(alert.c.id == alert_id)).one_or_none() is not None:

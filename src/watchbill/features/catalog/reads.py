@@ -14,6 +14,9 @@ from watchbill.features.catalog.store import operation, service, service_depende
 from watchbill.kernel.errors import NotFound
 from watchbill.runtime.db import Tx
 
+_TEAM = sa.select(team).where(team.c.id == sa.bindparam("team_id"))
+_FALLBACK = sa.select(team).where(team.c.fallback, team.c.removed_at.is_(None))
+
 
 def team_by_id(tx: Tx, *, id: UUID) -> Team:
     """The team with this id, removed or not.
@@ -21,7 +24,7 @@ def team_by_id(tx: Tx, *, id: UUID) -> Team:
     Raises:
         NotFound: no such team.
     """
-    row = tx.execute(sa.select(team).where(team.c.id == id)).one_or_none()
+    row = tx.execute(_TEAM, {"team_id": id}).one_or_none()
     if row is None:
         raise NotFound(f"there is no team {id}", hint="see `watchbill team list`")
     return _team(row)
@@ -119,7 +122,7 @@ def team_ids_of(tx: Tx, *, person_id: UUID, shadows: bool = True) -> frozenset[U
 
 def fallback_team(tx: Tx) -> Team | None:
     """The team that is paged for what nobody owns; None when no team says ``fallback: true``."""
-    row = tx.execute(sa.select(team).where(team.c.fallback, team.c.removed_at.is_(None))).one_or_none()
+    row = tx.execute(_FALLBACK).one_or_none()
     return None if row is None else _team(row)
 
 

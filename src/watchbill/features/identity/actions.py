@@ -101,9 +101,12 @@ def person_by_id(tx: Tx, *, person_id: UUID) -> Person:
     return found[person_id]
 
 
+_PEOPLE = sa.select(*PERSON).where(person.c.id == sa.any_(sa.bindparam("person_ids", type_=sa.ARRAY(sa.Uuid))))
+
+
 def people(tx: Tx, *, ids: Iterable[UUID]) -> dict[UUID, Person]:
     """The people with these ids; unknown ids are left out, erased people are there under a blank name."""
-    rows = tx.execute(sa.select(*PERSON).where(person.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid)))))
+    rows = tx.execute(_PEOPLE, {"person_ids": list(ids)})
     return {row.id: msgspec.convert(row, Person, from_attributes=True) for row in rows}
 
 

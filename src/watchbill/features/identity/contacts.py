@@ -22,15 +22,18 @@ from watchbill.runtime.ledger import Actor
 CHANNELS = ("email", "ntfy", "webhook", "apprise")
 
 
+_METHODS = (
+    sa.select(contact_method)
+    .where(contact_method.c.person_id == sa.any_(sa.bindparam("person_ids", type_=sa.ARRAY(sa.Uuid))))
+    .order_by(contact_method.c.person_id, contact_method.c.position, contact_method.c.id)
+)
+
+
 def contact_methods(tx: Tx, *, person_ids: Iterable[UUID]) -> dict[UUID, list[ContactMethod]]:
     """The methods of each of these people, first tried first; an empty list for those without."""
     wanted = list(person_ids)
     found: dict[UUID, list[ContactMethod]] = {person_id: [] for person_id in wanted}
-    rows = tx.execute(
-        sa.select(contact_method)
-        .where(contact_method.c.person_id == sa.any_(sa.literal(wanted, sa.ARRAY(sa.Uuid))))
-        .order_by(contact_method.c.person_id, contact_method.c.position, contact_method.c.id)
-    )
+    rows = tx.execute(_METHODS, {"person_ids": wanted})
     for row in rows:
         found[row.person_id].append(msgspec.convert(row, ContactMethod, from_attributes=True))
     return found

@@ -26,6 +26,9 @@ LIVE = "watchbill_live"
 """The NOTIFY channel of live screens; the payload says only what changed, such as ``incident:17``."""
 
 
+_INSERT = sa.insert(store.incident).returning(store.incident.c.number)
+
+
 def open_incident(
     tx: Tx,
     *,
@@ -56,7 +59,7 @@ def open_incident(
         resolved_by=None,
     )
     columns = {name: value for name, value in msgspec.structs.asdict(opened).items() if name != "number"}
-    inserted = tx.execute(sa.insert(store.incident).values(columns).returning(store.incident.c.number))
+    inserted = tx.execute(_INSERT, columns)
     opened = msgspec.structs.replace(opened, number=inserted.scalar_one())
     why = "no service fits; the fallback team answers" if unowned else ""
     explain(tx, opened, "incident.opened", why=why, data={"title": title, "severity": severity})
@@ -190,7 +193,7 @@ def incident_by_number(tx: Tx, *, number: int) -> Incident:
 
 def incident_by_id(tx: Tx, *, incident_id: UUID) -> Incident | None:
     """The incident, without locking it."""
-    row = tx.execute(sa.select(store.incident).where(store.incident.c.id == incident_id)).one_or_none()
+    row = tx.execute(store.BY_ID, {"incident_id": incident_id}).one_or_none()
     return store.to_incident(row) if row else None
 
 

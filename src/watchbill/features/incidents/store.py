@@ -62,9 +62,13 @@ def to_incident(row: Any) -> Incident:
     return msgspec.convert(row, Incident, from_attributes=True)
 
 
+BY_ID = sa.select(incident).where(incident.c.id == sa.bindparam("incident_id"))
+_LOCK = BY_ID.with_for_update()
+
+
 def lock_incident(tx: Tx, *, incident_id: UUID) -> Incident | None:
     """Read an incident and hold its row until the transaction ends: everything about it is decided in turn."""
-    row = tx.execute(sa.select(incident).where(incident.c.id == incident_id).with_for_update()).one_or_none()
+    row = tx.execute(_LOCK, {"incident_id": incident_id}).one_or_none()
     return to_incident(row) if row else None
 
 

@@ -77,8 +77,11 @@ def to_notification(row: Any) -> Notification:
     return msgspec.convert(row, Notification, from_attributes=True)
 
 
+_INSERT_PAGE = sa.insert(page)
+
+
 def insert_page(tx: Tx, new: Page) -> None:
-    tx.execute(sa.insert(page).values(**{**msgspec.structs.asdict(new), "policy": msgspec.to_builtins(new.policy)}))
+    tx.execute(_INSERT_PAGE, {**msgspec.structs.asdict(new), "policy": msgspec.to_builtins(new.policy)})
 
 
 def page_by_id(tx: Tx, *, page_id: UUID) -> Page | None:
