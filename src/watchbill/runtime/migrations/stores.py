@@ -9,11 +9,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-import structlog
-
 import watchbill
-
-log = structlog.get_logger("watchbill.migrations")
 
 
 def import_stores() -> list[str]:
@@ -23,10 +19,6 @@ def import_stores() -> list[str]:
     for feature in sorted(pkgutil.iter_modules(features.__path__), key=lambda module: module.name):
         name = f"{features.__name__}.{feature.name}.store"
         if feature.ispkg and Path(features.__path__[0], feature.name, "store.py").exists():
-            try:
-                importlib.import_module(name)
-            except (ImportError, SyntaxError, AttributeError) as error:
-                log.warning("store cannot be imported; its tables are missing", store=name, error=str(error))
-            else:
-                found.append(name)
+            importlib.import_module(name)
+            found.append(name)
     return found
