@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import os
 from datetime import timedelta
 from typing import Any
 

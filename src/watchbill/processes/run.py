@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -23,7 +22,6 @@ from watchbill.runtime import config, logging, metrics, migrate
 from watchbill.runtime.config import Settings
 from watchbill.runtime.loops import LoopGroup
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 3.0
 
 log = structlog.get_logger("watchbill.process")
@@ -39,7 +37,6 @@ def run_process(name: str, settings: Settings) -> None:
     # Threads here mostly wait for PostgreSQL. With Python's default of 5 ms one that computes keeps each
     # of them waiting that long after every answer, some twenty times on the way of one page.
     sys.setswitchinterval(0.0005)
-    die_with_supervisor()
     logging.setup(name, style=settings.log_format, level=settings.log_level)
     for unknown in config.unknown_variables():
         log.warning("unknown setting; a typing error?", variable=unknown)
@@ -47,10 +44,10 @@ def run_process(name: str, settings: Settings) -> None:
     _stop_on_signals(stopping)
     listener = sockets.inherited() or _bind(plan, settings)
     context = compose.Context(plan, settings, compose.database_url_of(settings))
-    compose.load(plan)  # imports take a second; the database may well be migrated meanwhile
+    parts = compose.build(context)  # the database may well be migrated meanwhile
     if not _await_schema(context.database_url, stopping):
+        context.close()
         return
-    parts = compose.build(context)
     first = context.database(next(iter(plan.pools)))
     metrics.watch_backlog(first)
 
@@ -73,20 +70,6 @@ def run_process(name: str, settings: Settings) -> None:
         for background in parts.background:
             background.stop()
         context.close()
-
-
-def die_with_supervisor() -> None:
-    """A supervisor that is killed takes its children with it; PostgreSQL is not one of them.
-
-    The kernel sends SIGKILL when the parent dies: all that matters is on disk by then, and ports and
-    the telemetry folder must be free for whoever starts next.
-    """
-    supervisor = os.environ.get(SUPERVISOR)
-    if not supervisor:
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(supervisor):
-        raise SetupError("the supervisor died before this process began", code="no_supervisor")
 
 
 def _stop_on_signals(stopping: threading.Event) -> None:

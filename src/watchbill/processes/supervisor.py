@@ -1,7 +1,7 @@
 """The supervisor of ``watchbill up``: the engines, one of each process, and an orderly end.
 
-Order of a start: home lock → ports → PostgreSQL → children, which wait for → migrations → ready. Whatever is wrong
-with the machine is found before the first child is started, and is one clear line.
+Order of a start: home lock → ports → PostgreSQL, and beside it the imports → children, which wait for → migrations →
+ready. Whatever is wrong with the machine is found before the first child is started, and is one clear line.
 
 Children inherit standard error, so there is one log stream and every line names its process. The
 listening sockets are bound here and handed down: while a child is restarted its callers wait in the
@@ -11,12 +11,11 @@ socket's queue instead of being refused.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from watchbill.kernel.errors import SetupError, WatchbillError
-from watchbill.processes import plans, sockets
+from watchbill.processes import forks, plans, sockets
 from watchbill.processes.plans import SUPERVISOR
 from watchbill.runtime import config
 from watchbill.runtime.config import Settings
@@ -51,7 +50,7 @@ class Child:
         self.listener = listener
         self.restarts = 0
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forks.Forked | None = None
         self._started_at = 0.0
         self._failures = 0
         self._start_again_at: float | None = None
@@ -61,19 +60,21 @@ class Child:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Fork from the main thread: a child is tied to the life of the thread that made it."""
+        """Fork, with the listening socket handed down."""
         environment = dict(self._environment)
+        keep: list[int] = []
         if self.listener is not None:
+            keep = [self.listener.fileno()]
             environment[sockets.LISTEN_FD] = str(self.listener.fileno())
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "watchbill.cli.app", "run", self.plan.name],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[] if self.listener is None else [self.listener.fileno()],
-            process_group=0,  # Ctrl-C reaches the supervisor alone, which stops its children in order
-        )
+        self._process = forks.fork(self.plan.name, self._run, environment=environment, keep=keep)
         self._started_at = time.monotonic()
         self._start_again_at = None
+
+    def _run(self) -> int:
+        from watchbill.processes.run import run_process
+
+        run_process(self.plan.name, config.load())
+        return 0
 
     def look(self) -> int | None:
         """Start again what has ended, with backoff; returns the exit code when it has just ended."""
@@ -96,7 +97,7 @@ class Child:
 
     def ask_to_stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
 
     def wait(self, until: float) -> None:
         """Wait for the end; past ``until`` (monotonic seconds) kill it."""
@@ -104,10 +105,10 @@ class Child:
             return
         try:
             self._process.wait(max(0.05, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             log.warning("process did not stop in time; killed", which=self.plan.name)
-            self._process.kill()
-            self._process.wait()
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(_CHILDREN_STOP_SECONDS)
         self._process = None
 
 
@@ -157,10 +158,10 @@ class Supervisor:
             settings.environment(), port=web.getsockname()[1], otlp_port=otlp.getsockname()[1]
         )
         settings.secret_keys  # noqa: B018  made here, before four processes want it at once
-        url = settings.database_url or self._start_postgres()
+        url = self._start_postgres_and_import()
         self._make_children(url, {"server": web, "observer": otlp})
         for child in self._children:
-            child.start()  # they import while the schema is brought up to date, and wait for it
+            child.start()  # they put themselves together while the schema is brought up to date, and wait for it
         secret = self._prepare(url, sockets.address_of(web))
         self._await_ready()
         if self._stopping:
@@ -170,6 +171,27 @@ class Supervisor:
         self._say(f"OTLP over HTTP: {sockets.address_of(otlp)}   home: {settings.home}")
         if secret is not None:
             self._say(f"Admin token, shown only now: {secret}")
+
+    def _start_postgres_and_import(self) -> str:
+        """PostgreSQL starts on a thread while we import; the thread has ended before anything is forked."""
+        if self.settings.database_url:
+            forks.preload()
+            return self.settings.database_url
+        found: list[str | BaseException] = []
+
+        def start() -> None:
+            try:
+                found.append(self._start_postgres())
+            except BaseException as error:  # noqa: BLE001  raised below, on the thread that waits
+                found.append(error)
+
+        starting = threading.Thread(target=start, name="postgres-start")
+        starting.start()
+        forks.preload()
+        starting.join()
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found[0]
 
     def _start_postgres(self) -> str:
         self._postgres = EmbeddedPostgres(self.settings.home, say=self._say)
@@ -192,8 +214,6 @@ class Supervisor:
             "WATCHBILL_DATABASE_URL": url,
             "WATCHBILL_LOG_FORMAT": self._log_format(),
             SUPERVISOR: str(os.getpid()),
-            "MALLOC_ARENA_MAX": "2",  # glibc would keep an arena per thread, tens of megabytes each
-            "PYTHONUNBUFFERED": "1",
         }
         for name, plan in plans.PLANS.items():
             own = dict(environment)
@@ -209,20 +229,27 @@ class Supervisor:
     def _prepare(self, url: str, address: str) -> str | None:
         """Migrate, and let people in; returns the first start's admin token.
 
-        In a process of its own: what it imports need not stay in the supervisor's memory.
+        In a process of its own: we must hold no connection when a child is forked again later.
         """
-        request = {"url": url, "address": address, "home": str(self.settings.home)}
-        done = subprocess.run(
-            [sys.executable, "-m", "watchbill.processes.prepare"],
-            input=json.dumps(request).encode(),
-            stdout=subprocess.PIPE,
-            check=False,
-            process_group=0,
-        )
-        if done.returncode != 0:
+        reading, writing = os.pipe()
+
+        def run() -> int:
+            from watchbill.processes.prepare import prepare
+
+            with os.fdopen(writing, "w") as answer:
+                answer.write(prepare(url=url, address=address, home=self.settings.home) or "")
+            return 0
+
+        environment = {**os.environ, SUPERVISOR: str(os.getpid())}
+        try:
+            task = forks.fork("prepare", run, environment=environment, keep=[writing])
+        finally:
+            os.close(writing)
+        with os.fdopen(reading) as answer:
+            secret = answer.read()
+        if task.wait(_CHILDREN_STOP_SECONDS) != 0:
             raise SetupError("the database could not be prepared; the line above says why", code="prepare")
-        secret: str | None = json.loads(done.stdout)["admin_token"]
-        return secret
+        return secret or None
 
     def _await_ready(self) -> None:
         """Until every process answers. A process that says it cannot start here ends the whole start."""

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -89,6 +88,7 @@ class EmbeddedPostgres:
 
     def pid(self) -> int | None:
         """The process id of the running server, or None."""
+        _reap()
         return running_pid(self.placement.data)
 
     def start(self) -> str:
@@ -119,6 +119,7 @@ class EmbeddedPostgres:
             deadline = time.monotonic() + timeout_seconds
             while time.monotonic() < deadline:
                 if running_pid(self.placement.data) is None:
+                    _reap()
                     return
                 time.sleep(_POLL_SECONDS)
         raise SetupError(f"the embedded PostgreSQL (pid {pid}) does not stop", hint=f"see {self._log_hint()}")
@@ -190,7 +191,7 @@ class EmbeddedPostgres:
         while True:
             process = self._spawn()
             if self._wait_until_ready(process):
-                threading.Thread(target=process.wait, name="postgres-reaper", daemon=True).start()
+                _spawned.append(process)
                 return
             reason = self._startup_output()
             if "shared memory block" not in reason or time.monotonic() > give_up_on_orphans:
@@ -281,6 +282,14 @@ class EmbeddedPostgres:
 
     def _log_hint(self) -> str:
         return str(self.placement.data / "log")
+
+
+_spawned: list[subprocess.Popen[bytes]] = []
+"""The servers that are children of this process. No thread waits for them: the supervisor forks."""
+
+
+def _reap() -> None:
+    _spawned[:] = [process for process in _spawned if process.poll() is None]
 
 
 def running_pid(data: Path) -> int | None:
