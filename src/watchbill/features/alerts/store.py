@@ -139,12 +139,14 @@ def lock_open(tx: Tx, *, integration_id: UUID, identities: Sequence[str]) -> dic
     return {row.identity: to_alert(row) for row in rows}
 
 
+_INSERT = insert(alert).on_conflict_do_nothing().returning(alert.c.id)
+
+
 def insert_alerts(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
     """Insert new alerts; returns the ids that went in. The others lost a race with another sender."""
     if not rows:
         return set()
-    statement = insert(alert).values(list(rows)).on_conflict_do_nothing().returning(alert.c.id)
-    return set(tx.execute(statement).scalars())
+    return set(tx.execute(_INSERT, list(rows)).scalars())
 
 
 def refresh_alerts(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
