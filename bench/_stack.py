@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 MANIFEST = """\
@@ -63,6 +63,7 @@ class Stack:
 def running(**environment: str) -> Iterator[Stack]:
     """Start `watchbill up`, wait until it can take an alert, and stop it."""
     with tempfile.TemporaryDirectory(prefix="wbbench-") as folder:
+        Path(folder).chmod(0o711)  # else a start by root keeps PostgreSQL's data elsewhere, where nobody removes it
         home = Path(folder) / "home"
         port, otlp_port = free_port(), free_port()
         began = time.perf_counter()
@@ -93,8 +94,8 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     while time.monotonic() < until:
         if process.poll() is not None:
             break
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=2).status_code == 200:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200:
                 return
         time.sleep(0.02)
     raise RuntimeError(f"Watchbill did not start:\n{log.read_text()[-4000:]}")

@@ -21,6 +21,7 @@ def run() -> list[Result]:
     """Fresh PostgreSQL; one file per team, with its members and its twenty services, two objectives each."""
     files = [_file(number) for number in range(TEAMS)]
     with tempfile.TemporaryDirectory(prefix="wbbench-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's user must get in when root starts it
         postgres = EmbeddedPostgres(Path(folder))
         url = postgres.start()
         try:

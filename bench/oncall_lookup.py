@@ -29,6 +29,7 @@ ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Ho
 def run() -> list[Result]:
     """Fresh PostgreSQL, 500 teams of five people, weekly rotations in five zones."""
     with tempfile.TemporaryDirectory(prefix="wbbench-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's user must get in when root starts it
         postgres = EmbeddedPostgres(Path(folder))
         url = postgres.start()
         try:

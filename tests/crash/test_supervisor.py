@@ -10,14 +10,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from watchbill.processes import forks
 from watchbill.processes.plans import PLANS
 from watchbill.runtime.home import Running, running
 from watchbill.runtime.postgres import EmbeddedPostgres
@@ -81,8 +84,8 @@ def status(url: str) -> int:
         return 0
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
+@contextmanager
+def a_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="wb up "))
     folder.chmod(0o711)
     yield folder
@@ -92,14 +95,30 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
+def home() -> Iterator[Path]:
+    with a_home() as folder:
+        yield folder
+
+
+@pytest.fixture
 def up(home: Path) -> Iterator[Up]:
+    """A Watchbill of this test's own, because the test ends it."""
     started = Up(home, "--port", "0", "--otlp-port", "0")
     yield started
     started.end()
 
 
-def test_a_killed_child_is_started_again_and_nothing_refuses_meanwhile(up: Up) -> None:
-    url = up.await_ready().url
+@pytest.fixture(scope="module")
+def shared_up() -> Iterator[Up]:
+    """A Watchbill for all tests that leave it running."""
+    with a_home() as folder:
+        started = Up(folder, "--port", "0", "--otlp-port", "0")
+        yield started
+        started.end()
+
+
+def test_a_killed_child_is_started_again_and_nothing_refuses_meanwhile(shared_up: Up) -> None:
+    up, url = shared_up, shared_up.await_ready().url
     assert status(f"{url}/readyz") == 200
     for name in ("server", "pager"):
         before = up.child(name)
@@ -149,13 +168,36 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_second_start_on_the_same_home_says_who_holds_it(up: Up, home: Path) -> None:
-    up.await_ready()
-    second = Up(home, "--port", "0", "--otlp-port", "0")
+def test_a_second_start_on_the_same_home_says_who_holds_it(shared_up: Up) -> None:
+    shared_up.await_ready()
+    second = Up(shared_up.home, "--port", "0", "--otlp-port", "0")
     _, err = second.process.communicate(timeout=30)
     assert second.process.returncode == 7
-    assert f"in use by another Watchbill (pid {up.process.pid})" in err
+    assert f"in use by another Watchbill (pid {shared_up.process.pid})" in err
     assert len(err.strip().splitlines()) == 2  # what, and how to mend it
+
+
+def test_a_child_is_a_group_of_its_own_and_does_not_hold_the_home(shared_up: Up) -> None:
+    shared_up.await_ready()
+    for name in PLANS:
+        pid = shared_up.child(name)
+        files = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        assert not [file for file in files if file.endswith("watchbill.lock")]
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert f"PPid:\t{shared_up.process.pid}\n" in status
+        assert os.getpgid(pid or 0) == pid
+
+
+def test_a_fork_beside_a_thread_is_refused() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="busy")
+    thread.start()
+    try:
+        with pytest.raises(RuntimeError, match="busy"):
+            forks.fork("pager", lambda: 0, environment={})
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_a_taken_port_is_one_clear_line(home: Path) -> None:
@@ -180,9 +222,9 @@ def test_a_home_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_the_home_keeps_access_for_commands_on_this_machine_only(up: Up, home: Path) -> None:
-    url = up.await_ready().url
-    local = home / "local.json"
+def test_the_home_keeps_access_for_commands_on_this_machine_only(shared_up: Up) -> None:
+    url = shared_up.await_ready().url
+    local = shared_up.home / "local.json"
     assert local.stat().st_mode & 0o077 == 0
     access = json.loads(local.read_text())
     assert access["url"] == url

@@ -34,8 +34,10 @@ ARGUMENTS = [
 SignIn = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One a module, not one a run: while Playwright is up, this thread has a running loop, and a test of another
+    module that calls `asyncio.run` on it would fail."""
     if CHROMIUM is None:
         reason = "there is no Chromium: `apt-get install chromium`, or set WATCHBILL_TEST_CHROMIUM to one"
         if os.environ.get("CI") == "true":
