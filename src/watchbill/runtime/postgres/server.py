@@ -194,7 +194,9 @@ class EmbeddedPostgres:
                 _spawned.append(process)
                 return
             reason = self._startup_output()
-            if "shared memory block" not in reason or time.monotonic() > give_up_on_orphans:
+            _reap()  # one that was killed a moment ago still owns its lock until it is waited for
+            dying = "shared memory block" in reason or "already exists" in reason
+            if not dying or time.monotonic() > give_up_on_orphans:
                 raise _readable(reason, self.placement)
             self._say("an earlier PostgreSQL was killed; waiting for its last sessions to end")
             time.sleep(0.5)
