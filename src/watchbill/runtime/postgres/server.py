@@ -191,7 +191,8 @@ class EmbeddedPostgres:
         while True:
             process = self._spawn()
             if self._wait_until_ready(process):
-                _spawned.append(process)
+                _spawned.append(process.pid)
+                process.returncode = 0  # ours to wait for from now on: it may outlive us, and Popen would complain
                 return
             reason = self._startup_output()
             _reap()  # one that was killed a moment ago still owns its lock until it is waited for
@@ -286,12 +287,18 @@ class EmbeddedPostgres:
         return str(self.placement.data / "log")
 
 
-_spawned: list[subprocess.Popen[bytes]] = []
+_spawned: list[int] = []
 """The servers that are children of this process. No thread waits for them: the supervisor forks."""
 
 
 def _reap() -> None:
-    _spawned[:] = [process for process in _spawned if process.poll() is None]
+    for pid in tuple(_spawned):
+        try:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # we were forked from the one whose child it is
+            ended = pid
+        if ended:
+            _spawned.remove(pid)
 
 
 def running_pid(data: Path) -> int | None:
