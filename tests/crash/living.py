@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import email
 import email.policy
 import json
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,38 +92,62 @@ class MailSink:
         self._controller.stop()
 
 
+class ForkServer:
+    """One a test run: see `tests.crash.forkserver`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forkserver.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self.stop)
+
+    def ask(self, **order: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        self._process.communicate()
+
+
+@cache
+def fork_server() -> ForkServer:
+    return ForkServer()
+
+
 class Process:
-    """``watchbill run NAME``, killed and started again at will."""
+    """A process of Watchbill's, killed and started again at will."""
 
     def __init__(self, name: str, environment: dict[str, str], log: Path) -> None:
         self.name = name
         self._environment = environment
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "watchbill.cli.app", "run", self.name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self._environment},
-            )
+        self._pid = fork_server().ask(
+            name=self.name, environment={**os.environ, **self._environment}, log=str(self._log)
+        )
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._pid is not None and fork_server().ask(poll=self._pid) is None
 
     def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+        assert self._pid is not None
+        fork_server().ask(signal=int(number), to=self._pid)
 
     def kill(self) -> None:
         """kill -9, and wait until the kernel has taken its connections away."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(30)
+        if self._pid is not None:
+            self.signal(signal.SIGKILL)
+            fork_server().ask(wait=self._pid)
+            self._pid = None
 
 
 class Answer:
