@@ -58,6 +58,14 @@ def test_it_is_private_to_its_user_and_does_not_listen_on_tcp(home: Path) -> Non
         answer(url.replace(password, "guessed"))
 
 
+def test_a_start_that_was_killed_in_the_middle_is_no_obstacle(home: Path) -> None:
+    half = EmbeddedPostgres(home, settings=FAST).placement.base / f"{MAJOR}.new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text(f"{MAJOR}\n")
+    assert answer(EmbeddedPostgres(home, settings=FAST).start()) == 42
+    assert not half.exists()
+
+
 def test_it_survives_kill_9_of_its_starter_and_is_attached_again(home: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from watchbill.runtime.postgres import EmbeddedPostgres;"

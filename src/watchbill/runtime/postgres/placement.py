@@ -181,6 +181,8 @@ def _refuse_other_majors(base: Path, data: Path) -> None:
             raise _wrong_major(data, str(found))
         return
     for other in sorted(base.iterdir()):
+        if other.suffix == ".new":  # half-made: by another start at this moment, or by one that was killed
+            continue
         found = _major_of(other)
         if found is not None:
             raise _wrong_major(other, found)
