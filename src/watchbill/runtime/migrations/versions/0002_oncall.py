@@ -1,0 +1,12 @@
+"""Layered schedules, swaps, time off and holidays."""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
