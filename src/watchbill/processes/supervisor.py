@@ -26,7 +26,7 @@ import structlog
 from watchbill.kernel.errors import SetupError, WatchbillError
 from watchbill.processes import forks, plans, sockets
 from watchbill.processes.plans import SUPERVISOR
-from watchbill.runtime import config
+from watchbill.runtime import config, disk
 from watchbill.runtime.config import Settings
 from watchbill.runtime.home import HomeLock, Running
 from watchbill.runtime.postgres import EmbeddedPostgres
@@ -73,7 +73,9 @@ class Child:
     def _run(self) -> int:
         from watchbill.processes.run import run_process
 
-        run_process(self.plan.name, config.load())
+        settings = config.load()
+        with disk.told_when_full(settings.home):
+            run_process(self.plan.name, settings)
         return 0
 
     def look(self) -> int | None:
@@ -137,7 +139,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         try:
-            self._start()
+            with disk.told_when_full(self.settings.home):
+                self._start()
             while not self._stopping:
                 self._watch()
         finally:
@@ -236,8 +239,9 @@ class Supervisor:
         def run() -> int:
             from watchbill.processes.prepare import prepare
 
-            with os.fdopen(writing, "w") as answer:
-                answer.write(prepare(url=url, address=address, home=self.settings.home) or "")
+            home = self.settings.home
+            with os.fdopen(writing, "w") as answer, disk.told_when_full(home):
+                answer.write(prepare(url=url, address=address, home=home) or "")
             return 0
 
         environment = {**os.environ, SUPERVISOR: str(os.getpid())}

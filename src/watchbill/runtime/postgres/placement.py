@@ -11,7 +11,6 @@ of the binaries go to ``/var/lib/watchbill/<name>-<hash>`` instead.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -25,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from watchbill.kernel.errors import SetupError
+from watchbill.runtime import disk
 
 MAJOR = 18
 """The PostgreSQL major version we run. Moving it means rehearsing an upgrade of people's data."""
@@ -106,10 +106,8 @@ def packaged_binaries() -> Path:
 
 def unwritable(folder: Path, error: OSError) -> SetupError:
     """One clear line for a folder that cannot be written."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return SetupError(
-            f"no space left on the disk of {folder}", code="disk_full", hint="free some space and start again"
-        )
+    if disk.is_full(error):
+        return disk.full(folder)
     return SetupError(
         f"cannot write {error.filename or folder}: {error.strerror}",
         code="home_not_writable",

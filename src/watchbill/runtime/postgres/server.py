@@ -18,6 +18,7 @@ from urllib.parse import quote
 import psycopg
 
 from watchbill.kernel.errors import SetupError
+from watchbill.runtime import disk
 from watchbill.runtime.postgres.placement import MAJOR, Placement, place, unwritable
 
 ROLE = "watchbill"
@@ -252,7 +253,10 @@ class EmbeddedPostgres:
                     code="embedded_postgres",
                     hint=f"{self.placement.base / 'password'} must hold the password of role {ROLE}",
                 ) from error
-            with psycopg.connect(self.url_for("postgres"), autocommit=True) as connection:
+            with (
+                disk.told_when_full(self.placement.base),
+                psycopg.connect(self.url_for("postgres"), autocommit=True) as connection,
+            ):
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
     def _as_server(self) -> dict[str, Any]:
@@ -349,9 +353,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _readable(output: str, place_: Placement) -> SetupError:
     """What PostgreSQL said, as one line with a mend."""
     if "No space left on device" in output or "Disk quota exceeded" in output:
-        return SetupError(
-            f"no space left on the disk of {place_.base}", code="disk_full", hint="free some space and start again"
-        )
+        return disk.full(place_.base)
     if "Permission denied" in output or "Read-only file system" in output:
         hint = "mend the owner and mode of the folder, or choose another with --home DIR"
     elif "shared memory block" in output:
