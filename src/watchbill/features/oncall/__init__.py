@@ -17,11 +17,12 @@ from watchbill.features.oncall.lookups import (
     next_on_call,
     on_call_at,
     overrides,
+    people_on_call,
     shifts,
     watches,
     who_is_on_call,
 )
-from watchbill.features.oncall.model import Override, RotationSpec, Shift, TeamRotation
+from watchbill.features.oncall.model import PRIMARY, OnCall, Override, RotationSpec, Shift, TeamRotation
 from watchbill.features.oncall.plans import Plan
 from watchbill.features.oncall.plans import load as load_plans
 from watchbill.features.oncall.recording import record_loop_work, record_shifts
@@ -29,7 +30,9 @@ from watchbill.features.oncall.section import parse_rotation
 from watchbill.features.oncall.warnings import warnings
 
 __all__ = [
+    "PRIMARY",
     "CalendarEntry",
+    "OnCall",
     "Override",
     "Plan",
     "RotationSpec",
@@ -47,6 +50,7 @@ __all__ = [
     "override_by_id",
     "overrides",
     "parse_rotation",
+    "people_on_call",
     "record_loop_work",
     "record_shifts",
     "remove_rotations",

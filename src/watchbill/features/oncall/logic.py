@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from watchbill.features.oncall.cadence import Cadence, cadence
-from watchbill.features.oncall.model import BEGINNING, FOREVER, Override, Shift, Span, TeamRotation
+from watchbill.features.oncall.model import BEGINNING, FOREVER, PRIMARY, Override, Shift, Span, TeamRotation
 
 
 class Calculator(Protocol):
@@ -193,8 +193,10 @@ def _from(span: Span, start_at: datetime) -> Span:
     return msgspec.structs.replace(span, start_at=max(span.start_at, start_at))
 
 
-def as_shift(span: Span, team_id: UUID) -> Shift | None:
-    """The span as a shift of ``team_id``; None when nobody is on call."""
+def as_shift(span: Span, team_id: UUID, slot: str = PRIMARY) -> Shift | None:
+    """The span as a shift of ``team_id`` in ``slot``; None when nobody holds the slot."""
+    if slot != PRIMARY:
+        return _crew_as_shift(span, team_id, slot)
     if span.person_id is None:
         return None
     return Shift(
@@ -205,4 +207,28 @@ def as_shift(span: Span, team_id: UUID) -> Shift | None:
         note=span.note,
         override_id=span.override_id,
         team_id=team_id,
+        others=span.others,
+        layer=span.layer,
+        instead_of=span.instead_of,
+        shadows=span.shadows,
+    )
+
+
+def _crew_as_shift(span: Span, team_id: UUID, slot: str) -> Shift | None:
+    crew = next((crew for crew in span.slots if crew.slot == slot), None)
+    if crew is None or not crew.people:
+        return None
+    return Shift(
+        person_id=crew.people[0],
+        start_at=span.start_at,
+        end_at=span.end_at,
+        reason=crew.reason,
+        note=crew.note,
+        override_id=crew.override_id,
+        team_id=team_id,
+        others=crew.people[1:],
+        layer=crew.layer,
+        instead_of=crew.instead_of,
+        shadows=span.shadows,
+        slot=slot,
     )

@@ -9,29 +9,44 @@ from uuid import UUID
 import msgspec
 
 from watchbill.features.oncall import logic, plans, store
-from watchbill.features.oncall.model import Override, Shift, Span
+from watchbill.features.oncall.model import PRIMARY, OnCall, Override, Shift, Span
 from watchbill.kernel.errors import Invalid
 from watchbill.runtime.db import Tx
 
 LONGEST_WINDOW = timedelta(days=400)
 
 
-def who_is_on_call(tx: Tx, *, team_id: UUID, at: datetime) -> Shift | None:
+def who_is_on_call(tx: Tx, *, team_id: UUID, at: datetime, slot: str = PRIMARY) -> Shift | None:
     """Who is (or was, or will be) on call for the team at ``at``; None when nobody.
 
-    For the past it is the record's answer; for now and the future it is computed.
+    `Shift.people` is everybody on call at once, `Shift.person_id` the first of them. For the past it is the
+    record's answer; for now and the future it is computed.
     """
+    span = _span_at(tx, team_id=team_id, at=at)
+    return logic.as_shift(span, team_id, slot) if span else None
+
+
+def people_on_call(tx: Tx, *, team_id: UUID, at: datetime, slot: str = PRIMARY) -> OnCall:
+    """Everybody on call for the team at ``at`` in one slot, with the shadows to tell; past, now or later."""
+    span = _span_at(tx, team_id=team_id, at=at)
+    shift = logic.as_shift(span, team_id, slot) if span else None
+    people = shift.people if shift else ()
+    shadows = tuple(person for person in (span.shadows if span else ()) if person not in people)
+    return OnCall(team_id=team_id, at=at, slot=slot, people=people, shadows=shadows, shift=shift)
+
+
+def _span_at(tx: Tx, *, team_id: UUID, at: datetime) -> Span | None:
     if at < tx.now:
         found = store.recorded_at(tx, team_id=team_id, at=at)
         if found is None:
             return None
         span, running = found
         if at < span.end_at:
-            return logic.as_shift(span, team_id)
+            return span
         if not running:
             return None
     plan = plans.load(tx, [team_id], since=at).get(team_id)
-    return plan.shift_at(at) if plan else None
+    return plan.at(at) if plan else None
 
 
 def on_call_at(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) -> dict[UUID, Shift | None]:

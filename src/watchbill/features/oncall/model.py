@@ -9,9 +9,12 @@ from uuid import UUID
 
 import msgspec
 
-Reason = Literal["rotation", "stand-in", "override", "nobody"]
-"""Why somebody is on call: it is their turn; the one whose turn it is has left; they took the time over;
-or nobody is."""
+Reason = Literal["rotation", "stand-in", "override", "swap", "taken", "nobody"]
+"""Why somebody is on call: it is their turn; the one whose turn it is has left; they were put on call whoever's
+turn it was; they swapped with, or took the shift of, the person in ``instead_of``; or nobody is."""
+
+PRIMARY = "primary"
+"""The slot that every schedule has: the people a page goes to first."""
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 """The start of a span that has none."""
@@ -82,10 +85,24 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
         return self.end_at if self.cancelled_at is None else min(self.end_at, self.cancelled_at)
 
 
+class Crew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who holds a slot other than the primary one during a span, and why."""
+
+    slot: str
+    people: tuple[UUID, ...] = ()
+    reason: Reason = "nobody"
+    layer: str = ""
+    note: str = ""
+    override_id: UUID | None = None
+    instead_of: UUID | None = None
+
+
 class Span(msgspec.Struct, frozen=True, kw_only=True):
     """From ``start_at`` until just before ``end_at`` the answer to "who?" is the same; ``None`` is nobody.
 
-    ``note`` is the reason that a person gave for an override.
+    ``person_id`` is the first of the primary slot, ``others`` are on call at once with them. ``layer`` names the
+    layer that decided, ``note`` is the reason that a person gave for an override, ``instead_of`` whom a swap
+    relieves. ``shadows`` are told of pages and never escalated to; ``slots`` are the slots beside the primary.
     """
 
     start_at: datetime
@@ -94,19 +111,24 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     note: str = ""
     override_id: UUID | None = None
+    others: tuple[UUID, ...] = ()
+    layer: str = ""
+    instead_of: UUID | None = None
+    shadows: tuple[UUID, ...] = ()
+    slots: tuple[Crew, ...] = ()
+
+    @property
+    def people(self) -> tuple[UUID, ...]:
+        """Everybody in the primary slot; empty when nobody is."""
+        return () if self.person_id is None else (self.person_id, *self.others)
 
     def says_the_same_as(self, other: Span) -> bool:
-        """True when both name the same person for the same reason."""
-        return (self.person_id, self.reason, self.note, self.override_id) == (
-            other.person_id,
-            other.reason,
-            other.note,
-            other.override_id,
-        )
+        """True when both name the same people for the same reason."""
+        return self == msgspec.structs.replace(other, start_at=self.start_at, end_at=self.end_at)
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody's time on call for one team, from ``start_at`` until just before ``end_at``."""
+    """Somebody's time on call for one team, from ``start_at`` until just before ``end_at``; see `Span`."""
 
     person_id: UUID
     start_at: datetime
@@ -115,3 +137,27 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     override_id: UUID | None = None
     team_id: UUID | None = None
+    others: tuple[UUID, ...] = ()
+    layer: str = ""
+    instead_of: UUID | None = None
+    shadows: tuple[UUID, ...] = ()
+    slot: str = PRIMARY
+
+    @property
+    def people(self) -> tuple[UUID, ...]:
+        """Everybody on call at once in this slot, ``person_id`` first."""
+        return (self.person_id, *self.others)
+
+
+class OnCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers a team's pages at ``at``: ``people`` all at once, ``shadows`` told and never escalated to.
+
+    ``shift`` says since when, until when and why; it is None (and ``people`` empty) when nobody is on call.
+    """
+
+    team_id: UUID
+    at: datetime
+    slot: str
+    people: tuple[UUID, ...]
+    shadows: tuple[UUID, ...]
+    shift: Shift | None
