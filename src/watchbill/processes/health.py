@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,10 +11,13 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime import metrics
 from watchbill.runtime.db import Database
+
+log = structlog.get_logger()
 
 Ready = Callable[[], str | None]
 """None when ready, else one line that says what is missing."""
@@ -81,6 +85,18 @@ def with_health(app: AsgiApp, ready: Ready) -> AsgiApp:
     return wrapped
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """A probe that hung up while it was answered is one line, not a traceback on the terminal."""
+        error = sys.exc_info()[1]
+        if isinstance(error, ConnectionError):
+            log.debug("a probe hung up", client=str(client_address), error=str(error))
+        else:
+            log.error("a probe was not answered", client=str(client_address), exc_info=error)
+
+
 class HealthServer:
     """The same three paths for a process that serves nothing else; standard library only."""
 
@@ -101,10 +117,9 @@ class HealthServer:
             def log_message(self, *_arguments: object) -> None:
                 """Probes are not news."""
 
-        self._server = ThreadingHTTPServer(listener.getsockname()[:2], Handler, bind_and_activate=False)
+        self._server = _Server(listener.getsockname()[:2], Handler, bind_and_activate=False)
         self._server.socket.close()
         self._server.socket = listener
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     def start(self) -> None:
