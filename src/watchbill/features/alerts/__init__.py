@@ -1,23 +1,22 @@
 """Alerts: what other tools and our own SLOs report, one episode of one identity each."""
 
+from watchbill.features.alerts.accepting import BEAT_EVERY, EXPIRE, ROUTE, accept_events
 from watchbill.features.alerts.actions import (
-    BEAT_EVERY,
-    EXPIRE,
     HOLD_ENDS,
-    ROUTE,
-    accept_events,
     alerts_of_incident,
     attach_alert,
     beat_intake,
-    builtin_integration,
-    create_integration,
     end_hold,
     expire_alert,
     hold_alert,
-    integration_by_key,
-    integrations,
     open_alerts,
     previous_incident,
+)
+from watchbill.features.alerts.integrations import (
+    builtin_integration,
+    create_integration,
+    integration_by_key,
+    integrations,
     revoke_integration,
 )
 from watchbill.features.alerts.logic import HOLD_FOR, STALE_FOR, identity_of_labels
