@@ -16,6 +16,7 @@ from watchbill.kernel.errors import Conflict
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import due, ledger
 from watchbill.runtime.db import Tx
+from watchbill.runtime.ledger import Actor
 
 ROUTE = "alert.route"
 """Due row: take the alert to its owner (or, when it ended, see whether its incident can settle)."""
