@@ -2,21 +2,23 @@
 
 A `Calculator` answers for any instant with the whole `Span` around it in which the answer holds, also when
 the answer is "nobody". Listing is walking from span to span, so a listing cannot disagree with a lookup and
-cannot leave a hole. What comes later (layers, restrictions, shadows, swaps) is one more calculator that wraps
-others. Nothing here reads a clock or a database.
+cannot leave a hole. `schedule.Schedule` is the calculator of a team. Nothing here reads a clock or a database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
-from watchbill.features.oncall.cadence import Cadence, cadence
+from watchbill.features.oncall.cadence import cadence
+from watchbill.features.oncall.layers import LayerTurns, layers_of
 from watchbill.features.oncall.model import BEGINNING, FOREVER, PRIMARY, Override, Shift, Span, TeamRotation
+from watchbill.features.oncall.schedule import Schedule
+from watchbill.features.oncall.walls import to_us
 
 
 class Calculator(Protocol):
@@ -35,80 +37,17 @@ class Nobody:
         return Span(start_at=BEGINNING, end_at=FOREVER, person_id=None, reason="nobody")
 
 
-class Rotation:
-    """Members take turns; who is ``away`` (left, inactive) is stood in for by the next one who is not."""
-
-    def __init__(
-        self, handoffs: Cadence, members: Sequence[UUID], *, phase: int = 0, away: Collection[UUID] = ()
-    ) -> None:
-        self._handoffs = handoffs
-        self._phase = phase
-        self._turns = tuple(_stand_in(members, position, away) for position in range(len(members)))
-
-    def at(self, instant: datetime) -> Span:
-        turn, start, end = self._handoffs.turn_with_bounds(instant)
-        if not self._turns:
-            return Span(start_at=start, end_at=end, person_id=None, reason="nobody")
-        person_id, stands_in = self._turns[(turn + self._phase) % len(self._turns)]
-        if person_id is None:
-            return Span(start_at=start, end_at=end, person_id=None, reason="nobody")
-        return Span(start_at=start, end_at=end, person_id=person_id, reason="stand-in" if stands_in else "rotation")
-
-
-def _stand_in(members: Sequence[UUID], position: int, away: Collection[UUID]) -> tuple[UUID | None, bool]:
-    """Who takes the turn at ``position``, and whether in somebody's stead."""
-    for step in range(len(members)):
-        candidate = members[(position + step) % len(members)]
-        if candidate not in away:
-            return candidate, step > 0
-    return None, False
-
-
-class Overridden:
-    """``base``, except where an override covers the time; of several the one made last counts.
-
-    An override whose person is ``away`` is passed over, so that it never empties a slot.
-    """
-
-    def __init__(self, base: Calculator, overrides: Sequence[Override], *, away: Collection[UUID] = ()) -> None:
-        self._base = base
-        self._overrides = sorted(
-            (o for o in overrides if o.start_at < o.until and o.person_id not in away),
-            key=lambda o: (o.created_at, o.id),
-        )
-
-    def at(self, instant: datetime) -> Span:
-        if not self._overrides:
-            return self._base.at(instant)
-        covering = [rank for rank, o in enumerate(self._overrides) if o.start_at <= instant < o.until]
-        if not covering:
-            return _clip(self._base.at(instant), self._overrides, instant)
-        chosen = self._overrides[covering[-1]]
-        whole = Span(
-            start_at=chosen.start_at,
-            end_at=chosen.until,
-            person_id=chosen.person_id,
-            reason="override",
-            note=chosen.reason,
-            override_id=chosen.id,
-        )
-        return _clip(whole, self._overrides[covering[-1] + 1 :], instant)
-
-
-def _clip(span: Span, overrides: Sequence[Override], instant: datetime) -> Span:
-    """Cut ``span`` where one of ``overrides`` (none of which covers ``instant``) ends before or begins after."""
-    start = max([span.start_at, *(o.until for o in overrides if o.until <= instant)])
-    end = min([span.end_at, *(o.start_at for o in overrides if o.start_at > instant)])
-    return msgspec.structs.replace(span, start_at=start, end_at=end)
-
-
 def calculator(
-    rotation: TeamRotation, *, phase: int = 0, overrides: Sequence[Override] = (), away: Collection[UUID] = ()
-) -> Calculator:
-    """The calculator of one team: its rotation under its overrides."""
-    handoffs = cadence(rotation.every, rotation.handoff, rotation.starts_at, rotation.time_zone)
-    turns = Rotation(handoffs, rotation.members, phase=phase, away=away)
-    return Overridden(turns, overrides, away=away) if overrides else turns
+    rotation: TeamRotation,
+    *,
+    phase: int = 0,
+    phases: Mapping[str, int] | None = None,
+    overrides: Sequence[Override] = (),
+    away: Collection[UUID] = (),
+    holidays: frozenset[date] = frozenset(),
+) -> Schedule:
+    """The calculator of one team: its layers under its overrides. ``phase`` is that of a simple rotation."""
+    return Schedule(rotation, phases=phases or {"": phase}, overrides=overrides, away=away, holidays=holidays)
 
 
 def spans(who: Calculator, start_at: datetime, end_at: datetime) -> Iterator[Span]:
@@ -135,15 +74,16 @@ def gaps(found: Sequence[Span], start_at: datetime, end_at: datetime) -> list[tu
 
 
 def next_after(who: Calculator, instant: datetime, *, most_spans: int = 400) -> Span | None:
-    """The first span after ``instant`` with somebody else on call; None when there is nobody else."""
-    current = who.at(instant)
-    span = current
+    """The first span after ``instant`` with somebody else on call, reduced to those; None when there is nobody."""
+    current = set(who.at(instant).people)
+    span = who.at(instant)
     for _ in range(most_spans):
         if span.end_at >= FOREVER:
             return None
         span = who.at(span.end_at)
-        if span.person_id is not None and span.person_id != current.person_id:
-            return span
+        fresh = tuple(person for person in span.people if person not in current)
+        if fresh:
+            return msgspec.structs.replace(span, person_id=fresh[0], others=fresh[1:])
     return None
 
 
@@ -165,6 +105,32 @@ def phase_that_keeps(
         return 0
     turn = cadence(rotation.every, rotation.handoff, rotation.starts_at, rotation.time_zone).turn_at(at)
     return (members.index(keeper) - turn) % len(members)
+
+
+def phases_that_keep(
+    rotation: TeamRotation, *, before: TeamRotation, phases: Mapping[str, int], at: datetime
+) -> dict[str, int]:
+    """`phase_that_keeps` for each layer that had this name ``before``, does not say where turns are counted from,
+    and still has somebody who is on call in it; the other layers' turns begin with their first crew by the calendar.
+    """
+    kept: dict[str, int] = {}
+    earlier = {layer.name: layer for layer in layers_of(before)}
+    instant = to_us(at)
+    for layer in layers_of(rotation):
+        old = earlier.get(layer.name)
+        if old is None or layer.count_from or layer.starts_at or layer.rrule or not layer.crews:
+            continue
+        was = LayerTurns(old, phase=phases.get(old.name, 0))
+        turn = was.turn_at(instant)
+        now_turn = LayerTurns(layer).turn_at(instant)
+        if turn is None or now_turn is None or not old.crews:
+            continue
+        begin = (turn + phases.get(old.name, 0)) % len(old.crews)
+        in_turn = [person for crew in (*old.crews[begin:], *old.crews[:begin]) for person in crew]
+        position = next((at for person in in_turn for at, crew in enumerate(layer.crews) if person in crew), None)
+        if position is not None:
+            kept[layer.name] = (position - now_turn) % len(layer.crews)
+    return kept
 
 
 def catch_up(recorded: Span | None, who: Calculator, *, since: datetime, now: datetime) -> tuple[list[Span], Span]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
 
 from watchbill.features import identity
-from watchbill.features.oncall import logic, store
-from watchbill.features.oncall.model import Override, Shift, Span
+from watchbill.features.oncall import holidays, logic, store
+from watchbill.features.oncall.model import PRIMARY, Override, Shift, Span
+from watchbill.features.oncall.schedule import Schedule
 from watchbill.runtime.db import Tx
 
 
@@ -21,7 +22,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stored: store.Stored
     overrides: tuple[Override, ...]
     away: frozenset[UUID]
-    calculator: logic.Calculator
+    calculator: Schedule
+    holidays: frozenset[date] = frozenset()
 
     def at(self, instant: datetime) -> Span:
         """The span around ``instant``, begun when the record says it began."""
@@ -33,15 +35,31 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return span
         return msgspec.structs.replace(span, start_at=max(span.start_at, min(self.stored.effective_from, instant)))
 
-    def shift_at(self, instant: datetime) -> Shift | None:
-        """Who is on call at ``instant``."""
-        return logic.as_shift(self.at(instant), self.stored.rotation.team_id)
+    def shift_at(self, instant: datetime, slot: str = PRIMARY) -> Shift | None:
+        """Who holds the slot at ``instant``; the shift is not cut where other slots change."""
+        team_id = self.stored.rotation.team_id
+        if self.calculator.plain and slot == PRIMARY:
+            return logic.as_shift(self.at(instant), team_id)
+        span = self.calculator.slot(slot).at(instant)
+        begun = max(span.start_at, min(self.stored.effective_from, instant))
+        found = logic.as_shift(msgspec.structs.replace(span, start_at=begun), team_id)
+        if found is None:
+            return None
+        return msgspec.structs.replace(found, slot=slot, shadows=self.calculator.at(instant).shadows)
+
+    def under(self, overrides: Sequence[Override]) -> Plan:
+        """The same plan with more overrides: what it would be, for a preview."""
+        line = (*self.overrides, *overrides)
+        made = logic.calculator(
+            self.stored.rotation, phases=self.stored.phases, overrides=line, away=self.away, holidays=self.holidays
+        )
+        return msgspec.structs.replace(self, overrides=line, calculator=made)
 
 
 def load(
     tx: Tx, team_ids: Iterable[UUID] | None = None, *, since: datetime | None = None, lock: bool = False
 ) -> dict[UUID, Plan]:
-    """The plans of these teams (None: all) in three queries, however many teams there are.
+    """The plans of these teams (None: all) in three or four queries, however many teams there are.
 
     Overrides that ended before ``since`` (default: now) and before the record's running line are left out.
     """
@@ -54,15 +72,21 @@ def load(
     for override in store.overrides(tx, None if team_ids is None else list(stored), start_at=from_at):
         by_team[override.team_id].append(override)
     named = {person_id for s in stored.values() for person_id in s.rotation.members}
+    named |= {person_id for s in stored.values() for person_id in s.rotation.shadows}
     named |= {override.person_id for found in by_team.values() for override in found}
     people = identity.people(tx, ids=named)
     away = frozenset(named - {person_id for person_id, person in people.items() if person.active})
-    return {
-        team_id: Plan(
+    days = holidays.days(tx, calendars={s.rotation.holidays for s in stored.values()} - {""})
+    found: dict[UUID, Plan] = {}
+    for team_id, s in stored.items():
+        free = days.get(s.rotation.holidays, frozenset())
+        found[team_id] = Plan(
             stored=s,
             overrides=tuple(by_team[team_id]),
             away=away,
-            calculator=logic.calculator(s.rotation, phase=s.phase, overrides=by_team[team_id], away=away),
+            calculator=logic.calculator(
+                s.rotation, phases=s.phases, overrides=by_team[team_id], away=away, holidays=free
+            ),
+            holidays=free,
         )
-        for team_id, s in stored.items()
-    }
+    return found

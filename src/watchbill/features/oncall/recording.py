@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from uuid import UUID
 
+import msgspec
+
 from watchbill.features.oncall import logic, plans, store
 from watchbill.features.oncall.model import Span
 from watchbill.runtime import ledger
@@ -42,7 +44,7 @@ def record_plans(tx: Tx, loaded: Mapping[UUID, plans.Plan]) -> int:
 
 def _say_handoffs(tx: Tx, team_id: UUID, line: list[Span]) -> None:
     for previous, following in pairwise(line):
-        if previous.person_id == following.person_id:
+        if previous.people == following.people:
             continue
         ledger.append(
             tx,
@@ -56,6 +58,7 @@ def _say_handoffs(tx: Tx, team_id: UUID, line: list[Span]) -> None:
                 "to": str(following.person_id) if following.person_id else None,
                 "at": following.start_at.isoformat(),
                 "reason": following.reason,
+                **({"with": [str(person) for person in following.others]} if following.others else {}),
             },
         )
 
@@ -73,14 +76,7 @@ def close_record(tx: Tx, loaded: Mapping[UUID, plans.Plan]) -> None:
 
 
 def _until_now(tx: Tx, span: Span) -> Span:
-    return Span(
-        start_at=span.start_at,
-        end_at=tx.now,
-        person_id=span.person_id,
-        reason=span.reason,
-        note=span.note,
-        override_id=span.override_id,
-    )
+    return msgspec.structs.replace(span, end_at=tx.now)
 
 
 def record_loop_work(db: Database) -> int:

@@ -9,55 +9,11 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 
-from watchbill.features.oncall.model import Override, Shift, Span, TeamRotation
-from watchbill.runtime.db import Instant, Tx, metadata
-
-rotation = sa.Table(
-    "rotation",
-    metadata,
-    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("spec", JSONB, nullable=False),
-    sa.Column("time_zone", sa.Text, nullable=False),
-    sa.Column("phase", sa.Integer, nullable=False),
-    sa.Column("effective_from", Instant, nullable=False),
-    sa.CheckConstraint("version >= 1", name="version"),
-)
-
-oncall_override = sa.Table(
-    "oncall_override",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), nullable=False),
-    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id"), nullable=False),
-    sa.Column("start_at", Instant, nullable=False),
-    sa.Column("end_at", Instant, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("cancelled_at", Instant),
-    sa.CheckConstraint("start_at < end_at", name="order"),
-    sa.Index("ix_oncall_override_team_id_end_at", "team_id", "end_at"),
-    sa.Index("ix_oncall_override_person_id", "person_id"),
-)
-
-oncall_record = sa.Table(
-    "oncall_record",
-    metadata,
-    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), primary_key=True),
-    sa.Column("start_at", Instant, primary_key=True),
-    sa.Column("end_at", Instant),  # null: still running, as far as was seen
-    sa.Column("planned_end_at", Instant, nullable=False),
-    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id")),  # null: nobody was on call
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("override_id", sa.Uuid, sa.ForeignKey("oncall_override.id")),
-    sa.CheckConstraint("end_at > start_at", name="order"),
-    sa.Index("uq_oncall_record_running", "team_id", unique=True, postgresql_where=sa.text("end_at IS NULL")),
-    sa.Index("ix_oncall_record_person_id_start_at", "person_id", "start_at"),
-)
+from watchbill.features.oncall.model import Crew, Override, Span, TeamRotation
+from watchbill.features.oncall.tables import oncall_override, oncall_record, rotation
+from watchbill.runtime.db import Tx
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +22,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     rotation: TeamRotation
     version: int
     phase: int
+    phases: dict[str, int]
     effective_from: datetime
     running: Span | None
 
@@ -85,6 +42,7 @@ def rotations(tx: Tx, team_ids: Sequence[UUID] | None = None, *, lock: bool = Fa
             oncall_record.c.reason,
             oncall_record.c.note,
             oncall_record.c.override_id,
+            oncall_record.c.crew,
         )
         .select_from(rotation.outerjoin(oncall_record, running))
         .where(wanted)
@@ -99,6 +57,7 @@ def _stored(row: Any) -> Stored:
         rotation=msgspec.convert(document, TeamRotation),
         version=row.version,
         phase=row.phase,
+        phases=row.phases if row.phases is not None else {"": row.phase},
         effective_from=row.effective_from,
         running=_span(row, row.planned_end_at) if row.start_at is not None else None,
     )
@@ -112,7 +71,30 @@ def _span(row: Any, end_at: datetime) -> Span:
         reason=row.reason,
         note=row.note,
         override_id=row.override_id,
+        **_crew(row),
     )
+
+
+class _Recorded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a line of the record says beside its first person, as JSON."""
+
+    others: tuple[UUID, ...] = ()
+    layer: str = ""
+    instead_of: UUID | None = None
+    shadows: tuple[UUID, ...] = ()
+    slots: tuple[Crew, ...] = ()
+
+
+def _crew(row: Any) -> dict[str, Any]:
+    if row.crew is None:
+        return {}
+    return msgspec.structs.asdict(msgspec.convert(row.crew, _Recorded))
+
+
+def _crew_document(span: Span) -> dict[str, Any] | None:
+    fields = {name: getattr(span, name) for name in _Recorded.__struct_fields__}
+    document: dict[str, Any] = msgspec.to_builtins(_Recorded(**fields))
+    return document or None
 
 
 def rotation_document(spec: TeamRotation) -> dict[str, Any]:
@@ -122,8 +104,8 @@ def rotation_document(spec: TeamRotation) -> dict[str, Any]:
     return document
 
 
-def put_rotations(tx: Tx, changed: Sequence[tuple[TeamRotation, int]]) -> None:
-    """Insert or replace rotations with their phases; the version counts up by itself."""
+def put_rotations(tx: Tx, changed: Sequence[tuple[TeamRotation, int, dict[str, int] | None]]) -> None:
+    """Insert or replace rotations with their phases (of a simple one, of layers); the version counts up by itself."""
     statement = insert(rotation).values(
         [
             {
@@ -132,9 +114,10 @@ def put_rotations(tx: Tx, changed: Sequence[tuple[TeamRotation, int]]) -> None:
                 "spec": rotation_document(spec),
                 "time_zone": spec.time_zone,
                 "phase": phase,
+                "phases": sa.null() if phases is None else phases,
                 "effective_from": tx.now,
             }
-            for spec, phase in changed
+            for spec, phase, phases in changed
         ]
     )
     tx.execute(
@@ -145,6 +128,7 @@ def put_rotations(tx: Tx, changed: Sequence[tuple[TeamRotation, int]]) -> None:
                 "spec": statement.excluded.spec,
                 "time_zone": statement.excluded.time_zone,
                 "phase": statement.excluded.phase,
+                "phases": statement.excluded.phases,
                 "effective_from": statement.excluded.effective_from,
             },
         )
@@ -195,33 +179,25 @@ def _line(team_id: UUID, span: Span, end_at: datetime | None) -> dict[str, Any]:
         "reason": span.reason,
         "note": span.note,
         "override_id": span.override_id,
+        "crew": sa.null() if (crew := _crew_document(span)) is None else crew,
     }
 
 
 def recorded(
     tx: Tx, *, start_at: datetime, end_at: datetime, team_id: UUID | None = None, person_id: UUID | None = None
-) -> list[Shift]:
-    """What was on call in the window, by the record, whole shifts in order; the running one ends as planned."""
+) -> dict[UUID, list[Span]]:
+    """What was on call in the window, by the record, whole spans in order by team; the running one ends as planned."""
     until = sa.func.coalesce(oncall_record.c.end_at, oncall_record.c.planned_end_at)
-    query = sa.select(oncall_record, until.label("until_at")).where(
-        oncall_record.c.start_at < end_at, until > start_at, oncall_record.c.person_id.is_not(None)
-    )
+    query = sa.select(oncall_record, until.label("until_at")).where(oncall_record.c.start_at < end_at, until > start_at)
     if team_id is not None:
         query = query.where(oncall_record.c.team_id == team_id)
     if person_id is not None:
-        query = query.where(oncall_record.c.person_id == person_id)
-    return [
-        Shift(
-            person_id=row.person_id,
-            start_at=row.start_at,
-            end_at=row.until_at,
-            reason=row.reason,
-            note=row.note,
-            override_id=row.override_id,
-            team_id=row.team_id,
-        )
-        for row in tx.execute(query.order_by(oncall_record.c.start_at))
-    ]
+        named = sa.cast(oncall_record.c.crew, sa.Text).contains(str(person_id))
+        query = query.where(sa.or_(oncall_record.c.person_id == person_id, named))
+    found: dict[UUID, list[Span]] = {}
+    for row in tx.execute(query.order_by(oncall_record.c.start_at)):
+        found.setdefault(row.team_id, []).append(_span(row, row.until_at))
+    return found
 
 
 def recorded_at(tx: Tx, *, team_id: UUID, at: datetime) -> tuple[Span, bool] | None:
