@@ -19,6 +19,7 @@ from watchbill.api.auth import AuthMiddleware, provide_caller
 from watchbill.api.errors import HANDLERS
 from watchbill.api.pools import LaneMiddleware, Lanes, use_lanes
 from watchbill.features.identity import FailureLimit
+from watchbill.features.telemetry import Observer
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database
 from watchbill.runtime.signing import Signer
@@ -35,6 +36,7 @@ NOUNS: tuple[str, ...] = (
     "events",
     "incidents",
     "slos",
+    "traces",
     "test_page",
     "ledger",
     "status",
@@ -71,6 +73,7 @@ def create_app(
     ``more`` goes to Litestar as it is (template and static-file configuration, plugins, state).
     """
     use_lanes()
+    observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
     api = Router(
         path="/api/v1",
         route_handlers=_noun_handlers(),
@@ -86,13 +89,14 @@ def create_app(
             "db": Provide(_database_of(lanes), sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "signer": Provide(_signer_of(settings), sync_to_thread=False),
+            "observer": Provide(lambda: observer, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         openapi_config=openapi_config(settings),
         request_max_body_size=settings.max_body_bytes,
         before_send=[_add_headers],
         on_startup=list(on_startup),
-        on_shutdown=list(on_shutdown),
+        on_shutdown=[*on_shutdown, observer.close],
         **more,
     )
 

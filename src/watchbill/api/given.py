@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from watchbill.features.identity import Caller
+from watchbill.features.telemetry import Observer
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database
 from watchbill.runtime.signing import Signer
@@ -18,3 +19,5 @@ GivenCaller = NamedDependency[SkipValidation[Caller]]
 GivenDb = NamedDependency[SkipValidation[Database]]
 GivenSettings = NamedDependency[SkipValidation[Settings]]
 GivenSigner = NamedDependency[SkipValidation[Signer]]
+GivenObserver = NamedDependency[SkipValidation[Observer]]
+"""``observer``: where telemetry is asked for; it may be away (`Unavailable`)."""

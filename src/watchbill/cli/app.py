@@ -43,6 +43,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("oncall", "watchbill.cli.oncall", "Who is on call, shifts, overrides and gaps."),
     Entry("incident", "watchbill.cli.incident", "Incidents: list, show, acknowledge, resolve."),
     Entry("slo", "watchbill.cli.slo", "Objectives, their budgets and their burn."),
+    Entry("trace", "watchbill.cli.trace", "Traces, with the owner of each span."),
     Entry("event", "watchbill.cli.event", "Send an event, as other tools do."),
     Entry("test-page", "watchbill.cli.test_page", "Page a team on purpose, to see that it arrives.", group=False),
     Entry("integration", "watchbill.cli.integration", "Keys by which other tools send alerts."),

@@ -14,8 +14,10 @@ from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
 from watchbill.kernel.errors import Unauthenticated, WatchbillError
 from watchbill.processes.compose import Context, Parts
 from watchbill.processes.otlp import KnownKeys, Limits, OtlpReceiver, Verify
+from watchbill.processes.questions import Questions
 from watchbill.runtime.db import Database
 from watchbill.runtime.loops import Loop
+from watchbill.runtime.signing import Signer
 
 log = structlog.get_logger("watchbill.observer")
 
@@ -61,7 +63,7 @@ def build(context: Context) -> Parts:
         return None
 
     return Parts(
-        app=_with_lifespan(receiver),
+        app=_with_lifespan(Questions(store, Signer(settings.secret_keys), other=receiver)),
         loops=[
             Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds),
             Loop("telemetry.late", correct, idle_seconds=60.0),

@@ -5,7 +5,21 @@ from __future__ import annotations
 from litestar import Router
 from litestar.di import Provide
 
-from watchbill.web import assets, errors, home, incidents, links, live, me, services, session, shell, slos, teams
+from watchbill.web import (
+    assets,
+    errors,
+    home,
+    incidents,
+    links,
+    live,
+    me,
+    services,
+    session,
+    shell,
+    slos,
+    teams,
+    traces,
+)
 from watchbill.web.shell import Web
 
 
@@ -23,6 +37,7 @@ def web_router(web: Web) -> Router:
             *services.handlers,
             *teams.handlers,
             *slos.handlers,
+            *traces.handlers,
             *me.handlers,
             *live.handlers,
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -126,6 +127,20 @@ def _chart(
     return msgspec.json.encode({"x": x, "unit": unit, "series": lines, "low": low, "high": high}).decode()
 
 
+def traces_url(screen: Screen, view: SloView) -> str:
+    """Where the bad traces of an SLO's operation are found; a charted moment adds its range."""
+    known = {one.id: one for one in catalog.operations(screen.tx, service_ids=[view.slo.service_id])}
+    if view.slo.operation_id not in known:
+        return ""
+    match = known[view.slo.operation_id].match
+    name = match.get("route") or match.get("spanName") or ""
+    outcome = "" if view.slo.threshold_ms else "bad"
+    query = {"service": view.service, "name": name, "outcome": outcome}
+    if view.slo.threshold_ms:
+        query["at_least"] = str(view.slo.threshold_ms)
+    return "/traces?" + urlencode({key: value for key, value in query.items() if value})
+
+
 @get("/slos/{id:uuid}", sync_to_thread=True)
 def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQuery[str] = "1d") -> Response[Any]:
     """One SLO: what it promises, how fast it burns, what is left."""
@@ -144,6 +159,7 @@ def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQu
             rows=incidents.rows(screen, found),
             span=chosen,
             spans=list(SPANS),
+            traces_url=traces_url(screen, detail.view),
             charts=charts(screen, detail.view, SPANS[chosen]),
         )
 

@@ -125,6 +125,15 @@ def span(seconds: float | timedelta) -> str:
     return rough_duration(seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds))
 
 
+def nanos(length_ns: int) -> str:
+    """A span's duration: 850 µs, 12.3 ms, 4.2 s."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if length_ns >= size:
+            value = length_ns / size
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{length_ns} ns"
+
+
 def plural(count: int, word: str, words: str | None = None) -> str:
     """1 alert, 2 alerts."""
     return f"{count} {word if count == 1 else words or word + 's'}"
@@ -150,6 +159,7 @@ def _environment() -> Environment:
         name=name_of,
         percent=percent,
         number=plain_number,
+        nanos=nanos,
         span=span,
         plural=plural,
     )

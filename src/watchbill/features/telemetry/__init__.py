@@ -1,32 +1,46 @@
 """Telemetry in ClickHouse: OTLP in, counts of good and bad events out. Only the observer process uses it."""
 
+from watchbill.features.telemetry import asking
+from watchbill.features.telemetry.asking import FindTraces, GetLogs, GetTrace
 from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
     Inserted,
+    LogLine,
     OperationMatch,
+    Outcome,
     Reason,
     ServiceTraffic,
     Signal,
     SliceCount,
     Span,
+    TraceLine,
     WindowCount,
 )
+from watchbill.features.telemetry.remote import Observer
 from watchbill.features.telemetry.store import TelemetryStore
 
 __all__ = [
+    "FindTraces",
+    "GetLogs",
+    "GetTrace",
     "GroupCommit",
     "Inserted",
     "LateSpans",
+    "LogLine",
+    "Observer",
     "OperationMatch",
+    "Outcome",
     "Reason",
     "ServiceTraffic",
     "Signal",
     "SliceCount",
     "Span",
     "TelemetryStore",
+    "TraceLine",
     "WindowCount",
+    "asking",
     "ranges_to_derive",
     "slice_start",
 ]

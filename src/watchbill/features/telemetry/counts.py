@@ -40,13 +40,13 @@ BAD = f"""multiIf(
     SpanAttributes['error.type'] != '', 1,
     0)"""
 
-_METHOD = _attribute("http.request.method", "http.method")
-_PATH = """multiIf(
+METHOD = _attribute("http.request.method", "http.method")
+PATH = """multiIf(
     SpanAttributes['http.route'] != '', SpanAttributes['http.route'],
     SpanAttributes['url.path'] != '', SpanAttributes['url.path'],
     SpanAttributes['http.target'] != '', cutQueryStringAndFragment(SpanAttributes['http.target']),
     '')"""
-_ENVIRONMENT = """coalesce(nullIf(ResourceAttributes['deployment.environment.name'], ''),
+ENVIRONMENT = """coalesce(nullIf(ResourceAttributes['deployment.environment.name'], ''),
     nullIf(ResourceAttributes['deployment.environment'], ''), 'production')"""
 
 # tracestate "ot=th:<up to 14 hex digits>": of 2^56, those below the threshold were dropped, so one kept span
@@ -139,8 +139,8 @@ FROM (
     FROM (
         SELECT
             intDiv(toUnixTimestamp(Timestamp), {{width:UInt32}}) * {{width:UInt32}} AS slice,
-            ServiceName AS service, SpanName AS span_name, {_ENVIRONMENT} AS environment,
-            {_METHOD} AS method, {_PATH} AS path, {looked_up} AS looked_up, toUInt8({BAD}) AS bad,
+            ServiceName AS service, SpanName AS span_name, {ENVIRONMENT} AS environment,
+            {METHOD} AS method, {PATH} AS path, {looked_up} AS looked_up, toUInt8({BAD}) AS bad,
             toUInt64(greatest(Duration, 0)) AS duration, CAST({WEIGHT} AS Nullable(Float64)) AS weight
         FROM otel_traces
         WHERE Timestamp >= toDateTime({{from:UInt32}}, 'UTC') AND Timestamp < toDateTime({{to:UInt32}}, 'UTC')

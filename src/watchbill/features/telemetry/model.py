@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 Signal = Literal["traces", "metrics", "logs"]
+Outcome = Literal["good", "bad"]
 Reason = Literal["nothing_reported", "sampling_unknown"]
 
 
@@ -92,6 +93,30 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     status_message: str
     attributes: dict[str, str]
     resource: dict[str, str]
+
+
+class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One trace in a list, told by its root or SERVER span that was looked for. ``outcome`` is what an SLI counts."""
+
+    trace_id: str
+    span_id: str
+    service_name: str
+    name: str
+    started_at: datetime
+    duration_ns: int
+    outcome: Outcome
+    status_message: str
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One log record of a trace; ``severity`` as it was sent, else its number's name."""
+
+    at: datetime
+    service_name: str
+    severity: str
+    body: str
+    span_id: str
+    attributes: dict[str, str]
 
 
 class Inserted(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from watchbill.features.telemetry import counts, questions, schema, wire
+from watchbill.features.telemetry import counts, questions, schema, traces, wire
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
@@ -269,7 +269,7 @@ class TelemetryStore:
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, each once, in the order they started; empty when unknown."""
-        return questions.trace(self.engine, trace_id=trace_id)
+        return traces.spans_of(self.engine, trace_id=trace_id)
 
     def latest_spans(self, *, service_name: str, since: datetime, limit: int = 50) -> list[Span]:
         """The newest spans of one service, each once."""

@@ -27,6 +27,20 @@ const full = (at, zone) => format({ weekday: "short", day: "numeric", month: "sh
 
 const percent = (value, digits = 2) => (value == null ? "–" : `${value.toFixed(digits)}%`);
 
+/** A click on a moment opens what happened then: data-open is a URL to which the moment's range is added. */
+function openable(plot, node, x) {
+  const half = x.length > 1 ? Math.max(30, (x[x.length - 1] - x[0]) / (x.length - 1) / 2) : 30;
+  plot.over.classList.add("openable");
+  plot.over.addEventListener("click", () => {
+    const at = x[plot.cursor.idx];
+    if (at === undefined || plot.select.width > 0) return;
+    const url = new URL(node.dataset.open, location.href);
+    url.searchParams.set("start", new Date((at - half) * 1000).toISOString());
+    url.searchParams.set("end", new Date((at + half) * 1000).toISOString());
+    location.assign(url);
+  });
+}
+
 function make(node) {
   const given = JSON.parse(node.dataset.chart);
   const line = colour("swatch-line");
@@ -57,6 +71,7 @@ function make(node) {
     ],
   };
   node.replaceChildren();
+  if (node.dataset.open) options.hooks = { ready: [(plot) => openable(plot, node, given.x)] };
   const plot = new window.uPlot(options, [given.x, ...given.series.map((series) => series.y)], node);
   drawn.set(node, plot);
 }

@@ -1,0 +1,108 @@
+"""What other processes may ask the observer, as data: the observer answers, everybody else asks over HTTP.
+
+A question is one struct and its answer another; both travel as JSON. A new question is a struct here and a line in
+`answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from watchbill.features.telemetry import traces
+from watchbill.features.telemetry.engine import Engine
+from watchbill.features.telemetry.model import LogLine, Outcome, Span, TraceLine
+from watchbill.kernel.errors import Invalid
+
+PATH = "/questions"
+"""Where the observer answers, on its OTLP port."""
+PURPOSE = "observer.question"
+"""What the signature of a question is for (`watchbill.runtime.signing`)."""
+
+_LONGEST_RANGE_DAYS = 31
+
+
+class FindTraces(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="find_traces"):
+    """Traces with a root or SERVER span that meets every condition, the newest first.
+
+    ``name`` is compared with the span's name and its route; ``attributes`` with the span's, then its resource's.
+    Durations are those of the span that matched. Of a trace with several such spans the newest stands for it.
+    """
+
+    start_at: datetime
+    end_at: datetime
+    service_name: str | None = None
+    name: str | None = None
+    outcome: Outcome | None = None
+    at_least_ms: Annotated[float, Meta(ge=0)] | None = None
+    at_most_ms: Annotated[float, Meta(ge=0)] | None = None
+    attributes: Annotated[Mapping[str, str], Meta(max_length=8)] = msgspec.field(default_factory=dict)
+    environment: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class GetTrace(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="trace"):
+    """Every span of one trace, in the order of their starts; at most 10,000."""
+
+    trace_id: Annotated[str, Meta(pattern="^[0-9a-fA-F]{1,32}$")]
+
+
+class GetLogs(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="logs"):
+    """The log lines of one trace, in order; at most ``limit``."""
+
+    trace_id: Annotated[str, Meta(pattern="^[0-9a-fA-F]{1,32}$")]
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
+
+
+Question = FindTraces | GetTrace | GetLogs
+
+ANSWERS: Mapping[type[Any], Any] = {
+    FindTraces: list[TraceLine],
+    GetTrace: list[Span],
+    GetLogs: list[LogLine],
+}
+"""The type of each question's answer."""
+
+Ask = Literal["find_traces", "trace", "logs"]
+
+
+def answer(engine: Engine, question: Question) -> Any:
+    """The answer, of the type that `ANSWERS` names.
+
+    Raises:
+        Invalid: the range is longer than a month, or ends before it starts.
+        Unavailable: the engine is away, or the answer takes longer than the time there is.
+    """
+    match question:
+        case FindTraces():
+            _check_range(question.start_at, question.end_at)
+            return traces.find(
+                engine,
+                start_at=question.start_at,
+                end_at=question.end_at,
+                service_name=question.service_name,
+                name=question.name,
+                outcome=question.outcome,
+                at_least_ms=question.at_least_ms,
+                at_most_ms=question.at_most_ms,
+                attributes=question.attributes,
+                environment=question.environment,
+                limit=question.limit,
+            )
+        case GetTrace():
+            return traces.spans_of(engine, trace_id=question.trace_id)
+        case GetLogs():
+            return traces.logs_of(engine, trace_id=question.trace_id, limit=question.limit)
+
+
+def _check_range(start_at: datetime, end_at: datetime) -> None:
+    if end_at <= start_at:
+        raise Invalid("the range ends before it starts", field="end_at", hint="put the earlier instant first")
+    if (end_at - start_at).days > _LONGEST_RANGE_DAYS:
+        raise Invalid(
+            f"the range is longer than {_LONGEST_RANGE_DAYS} days", field="start_at", hint="ask for a shorter range"
+        )
