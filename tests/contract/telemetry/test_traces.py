@@ -135,8 +135,8 @@ def test_traces_are_found_by_service_name_outcome_duration_and_attribute(observe
     assert [span.name for span in spans] == ["POST /charge", "query card", "SELECT card"]
     [line] = observer.ask(GetLogs(trace_id=CHARGE))
     assert (line.severity, line.body) == ("ERROR", "no card 4711")
+    now = datetime.now(UTC)
     with pytest.raises(Invalid, match="ends before it starts"):
-        now = datetime.now(UTC)
         observer.ask(FindTraces(start_at=now, end_at=now))
     observer.close()
 

@@ -30,7 +30,7 @@ class FindTraces(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag
     """Traces with a root or SERVER span that meets every condition, the newest first.
 
     ``name`` is compared with the span's name and its route; ``attributes`` with the span's, then its resource's.
-    Durations are those of the span that matched. Of a trace with several such spans the newest stands for it.
+    Durations are those of the span that matched. Of a trace with several such spans the first stands for it.
     """
 
     start_at: datetime

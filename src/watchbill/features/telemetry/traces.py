@@ -59,9 +59,11 @@ def find(
         conditions.append(f"{ENVIRONMENT} = {{environment:String}}")
         given["environment"] = environment
     rows = engine.rows(
-        f"""SELECT TraceId, SpanId, ServiceName, SpanName, {_NANOS}, Duration, {BAD}, StatusMessage
-        FROM otel_traces WHERE {" AND ".join(conditions)}
-        ORDER BY Timestamp DESC, SpanId LIMIT 1 BY TraceId LIMIT {{limit:UInt32}} {_LIMITS}""",
+        f"""SELECT * FROM (
+            SELECT TraceId, SpanId, ServiceName, SpanName, {_NANOS} AS started, Duration, {BAD}, StatusMessage
+            FROM otel_traces WHERE {" AND ".join(conditions)}
+            ORDER BY Timestamp, SpanId LIMIT 1 BY TraceId)
+        ORDER BY started DESC LIMIT {{limit:UInt32}} {_LIMITS}""",
         given,
     )
     return [
