@@ -27,9 +27,11 @@ from watchbill.features.oncall.plans import Plan
 from watchbill.features.oncall.plans import load as load_plans
 from watchbill.features.oncall.recording import record_loop_work, record_shifts
 from watchbill.features.oncall.section import parse_rotation
+from watchbill.features.oncall.uncovered import CHECKED_DAYS, uncovered
 from watchbill.features.oncall.warnings import warnings
 
 __all__ = [
+    "CHECKED_DAYS",
     "PRIMARY",
     "CalendarEntry",
     "OnCall",
@@ -58,6 +60,7 @@ __all__ = [
     "set_rotations",
     "shifts",
     "to_ical",
+    "uncovered",
     "warnings",
     "watches",
     "who_is_on_call",

@@ -6,16 +6,23 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from watchbill.features.oncall.cadence import cadence
-from watchbill.features.oncall.model import EVERY, HANDOFF, RotationSpec
+import msgspec
+
+from watchbill.features.oncall.cadence import cadence, zone_exists
+from watchbill.features.oncall.holidays import check_calendar
+from watchbill.features.oncall.model import EVERY, HANDOFF, Rest, RotationSpec
+from watchbill.features.oncall.section_layers import parse_layers
+from watchbill.features.oncall.section_words import logins_of, mapping
+from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Invalid, Problem
 
 _FIELDS = ("every", "handoff", "members", "startsAt")
+_KEYS = ("rotation", "layers", "shadows", "holidays", "rest")
 _PATH = "spec.onCall.rotation"
 
 
 def parse_rotation(raw: Mapping[str, Any] | None, default_members: Sequence[str], time_zone: str) -> RotationSpec:
-    """Read ``spec.onCall`` (``{rotation: {every, handoff, members, startsAt}}``) of one team.
+    """Read ``spec.onCall`` of one team: ``rotation`` (``{every, handoff, members, startsAt}``) or ``layers``.
 
     ``raw`` None or empty is the default: a weekly rotation of ``default_members`` (logins, without shadows),
     Monday 09:00 in ``time_zone``.
@@ -24,8 +31,32 @@ def parse_rotation(raw: Mapping[str, Any] | None, default_members: Sequence[str]
         Invalid: every problem at once; `Problem.field` is the path from ``spec``.
     """
     problems: list[Problem] = []
-    rotation = _mapping(raw or {}, "spec.onCall", ("rotation",), problems).get("rotation") or {}
-    fields = _mapping(rotation, _PATH, _FIELDS, problems)
+    written = mapping(raw or {}, "spec.onCall", _KEYS, problems)
+    holidays = _holidays(written.get("holidays"), problems)
+    shadows = logins_of(written["shadows"], "spec.onCall.shadows", problems) if written.get("shadows") else ()
+    rest = _rest(written.get("rest"), problems)
+    spec = RotationSpec(time_zone=time_zone)
+    if written.get("layers") is not None:
+        if written.get("rotation"):
+            hint = "move the rotation into a layer, or leave layers out"
+            problems.append(_problem(_PATH, "a schedule is one rotation or layers, not both", hint))
+        if not zone_exists(time_zone):
+            hint = "write an IANA name such as Europe/Berlin"
+            problems.append(_problem("spec.timeZone", f"'{time_zone}' is not a time zone", hint))
+        else:
+            layers, found = parse_layers(written["layers"], time_zone, holidays=holidays)
+            problems.extend(found)
+            everybody = dict.fromkeys(login for layer in layers for crew in layer.crews for login in crew)
+            spec = RotationSpec(time_zone=time_zone, members=tuple(everybody), layers=tuple(layers))
+    else:
+        spec = _simple(written.get("rotation") or {}, default_members, time_zone, problems)
+    if problems:
+        raise Invalid("spec.onCall cannot be followed", code="rotation_invalid", problems=problems)
+    return msgspec.structs.replace(spec, shadows=shadows, holidays=holidays, rest=rest)
+
+
+def _simple(raw: object, default_members: Sequence[str], time_zone: str, problems: list[Problem]) -> RotationSpec:
+    fields = mapping(raw, _PATH, _FIELDS, problems)
     every = _text(fields, "every", EVERY, problems)
     handoff = _text(fields, "handoff", _default_handoff(every), problems)
     members = _members(fields.get("members"), default_members, problems)
@@ -34,24 +65,40 @@ def parse_rotation(raw: Mapping[str, Any] | None, default_members: Sequence[str]
         cadence(every, handoff, starts_at, time_zone)
     except Invalid as invalid:
         problems.extend(_placed(problem) for problem in invalid.problems)
-    if problems:
-        raise Invalid("spec.onCall cannot be followed", code="rotation_invalid", problems=problems)
     return RotationSpec(time_zone=time_zone, members=members, every=every, handoff=handoff, starts_at=starts_at)
+
+
+def _holidays(raw: object, problems: list[Problem]) -> str:
+    if raw is None:
+        return ""
+    try:
+        return check_calendar(str(raw))
+    except Invalid as invalid:
+        problems.append(_problem("spec.onCall.holidays", invalid.problem.message, invalid.problem.hint or ""))
+        return ""
+
+
+def _rest(raw: object, problems: list[Problem]) -> Rest:
+    if raw is None:
+        return Rest()
+    fields = mapping(raw, "spec.onCall.rest", ("between", "nights"), problems)
+    hours, nights = 0, fields.get("nights", Rest().nights)
+    if fields.get("between") is not None:
+        try:
+            hours = int(parse_duration(str(fields["between"])).total_seconds() // 3600)
+        except ValueError:
+            hint = "write hours such as 11h"
+            problems.append(_problem("spec.onCall.rest.between", f"'{fields['between']}' is not a rest", hint))
+    if not isinstance(nights, int) or not 1 <= nights <= 366:
+        hint = "write a number from 1 to 366"
+        problems.append(_problem("spec.onCall.rest.nights", f"'{nights}' is not a number of nights", hint))
+        nights = 1
+    return Rest(hours_between=hours, nights=nights)
 
 
 def _default_handoff(every: str) -> str:
     """Without its weekday where the period is not whole weeks, since it could not be kept."""
     return HANDOFF if every.endswith("w") else HANDOFF.split()[-1]
-
-
-def _mapping(raw: object, path: str, known: Sequence[str], problems: list[Problem]) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
-        problems.append(_problem(path, f"{path} is not a mapping", f"write keys: {', '.join(known)}"))
-        return {}
-    for key in raw:
-        if key not in known:
-            problems.append(_problem(f"{path}.{key}", f"'{key}' is not known here", f"known: {', '.join(known)}"))
-    return raw
 
 
 def _text(fields: Mapping[str, Any], name: str, default: str, problems: list[Problem]) -> str:
@@ -71,17 +118,8 @@ def _members(raw: object, default: Sequence[str], problems: list[Problem]) -> tu
     if not raw:
         hint = "name somebody, or leave members out to rotate through the team"
         problems.append(_problem(f"{_PATH}.members", "a rotation needs members", hint))
-    logins: list[str] = []
-    for position, login in enumerate(raw):
-        path = f"{_PATH}.members[{position}]"
-        if not isinstance(login, str) or not login.strip():
-            problems.append(_problem(path, "a member is a login", "write a login such as alice@example.org"))
-            continue
-        cleaned = login.strip().lower()
-        if cleaned in logins:
-            problems.append(_problem(path, f"{cleaned} is named twice", "name each member once"))
-        logins.append(cleaned)
-    return tuple(logins)
+        return ()
+    return logins_of(raw, f"{_PATH}.members", problems)
 
 
 def _day(raw: object, problems: list[Problem]) -> date | None:
