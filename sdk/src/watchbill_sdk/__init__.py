@@ -10,6 +10,7 @@ from watchbill_sdk.chaos import CHAOS, Experiment, sign, verify
 from watchbill_sdk.deadlines import check, deadline, remaining, time_left
 from watchbill_sdk.dependency import Dependency
 from watchbill_sdk.errors import (
+    BadAnswer,
     BreakerOpen,
     BulkheadFull,
     ChaosError,
@@ -39,6 +40,7 @@ __all__ = [
     "AIMD",
     "CHAOS",
     "HEALTH",
+    "BadAnswer",
     "Breaker",
     "BreakerOpen",
     "Bulkhead",

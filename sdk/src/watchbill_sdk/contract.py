@@ -43,7 +43,7 @@ STATE = "reliability.state"
 
 CALLS = Instrument(
     "reliability.calls", "counter", "{call}", (DEPENDENCY, OUTCOME),
-    "Calls to a dependency, retries of one call counted once; outcome is ok, error, timeout, rejected or degraded.",
+    "Calls to a dependency, retries of one call counted once; outcome is ok, error, timeout or rejected.",
 )  # fmt: skip
 REJECTIONS = Instrument(
     "reliability.rejections", "counter", "{call}", (DEPENDENCY, PRIMITIVE, REASON),

@@ -78,5 +78,17 @@ class ChaosError(ReliabilityError, ConnectionError):
     code = "chaos"
 
 
+class BadAnswer(ReliabilityError):
+    """An answer that says "not now" (429, 502, 503, 504), as the client integrations show it to retries and breakers.
+
+    Name it in a :class:`~watchbill_sdk.Retry`'s ``on``. The caller of the client gets the last answer itself.
+    """
+
+    code = "bad_answer"
+
+    def __init__(self, answer_status: int, *, dependency: str, retry_after: float | None) -> None:
+        super().__init__(f"status {answer_status}", dependency=dependency, retry_after=retry_after)
+
+
 class TokenRefused(ValueError):
     """A chaos token is forged, expired, for somebody else, or asks for more than is allowed."""

@@ -81,9 +81,9 @@ class Inbound:
         """Tell that the server runs: only now its own signal handlers are in place, to be put behind ours."""
         shutdown.install_again()
 
-    def enter(self, *, method: str, path: str, scheme: str, header: Header, route: str | None = None) -> Request:
+    def enter(self, *, method: str, path: str, scheme: str, header: Header) -> Request:
         """Begin a request, in the context (task or thread) that will serve it."""
-        return Request(self, method, path, scheme, header, route)
+        return Request(self, method=method, path=path, scheme=scheme, header=header)
 
     def priority(self, method: str, path: str, header: Header) -> Priority:
         """Return the priority of a request."""
@@ -103,11 +103,12 @@ class Inbound:
 class Request:
     """One request in progress. Call :meth:`admit` first, :meth:`leave` last and always."""
 
-    def __init__(self, rules: Inbound, method: str, path: str, scheme: str, header: Header, route: str | None) -> None:
+    def __init__(self, rules: Inbound, *, method: str, path: str, scheme: str, header: Header) -> None:
         self._rules = rules
         self._method = method if method in _METHODS else "_OTHER"
         self._path, self._scheme, self._header = path, scheme, header
-        self.route = route
+        self.route: str | None = None
+        """The pattern of the path, when the framework tells it."""
         self.deadline: deadline | None = None
         self._held: float | None = None
         self._entered_deadline = False

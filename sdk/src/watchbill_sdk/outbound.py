@@ -1,8 +1,7 @@
-"""What every client integration does with a call: trace, deadline and priority go out, the mark of degradation comes back."""
+"""What every client integration sends with a call, and what it reads off the answer."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
@@ -11,7 +10,6 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from watchbill_sdk import contract
 from watchbill_sdk.deadlines import header_value
-from watchbill_sdk.errors import ReliabilityError
 from watchbill_sdk.fallbacks import note_degraded
 from watchbill_sdk.limiter import Priority, current_priority
 
@@ -21,16 +19,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
 OVERLOAD_STATUS = frozenset({429, 502, 503, 504})
 """Answers that say that the dependency could not, not that the request was wrong."""
-
-
-class BadAnswer(ReliabilityError):
-    """An answer that says "not now". Retries, breaker and throttle count it; the caller gets the answer itself."""
-
-    code = "bad_answer"
-
-    def __init__(self, status: int, answer: object, retry_after: float | None) -> None:
-        super().__init__(f"status {status}", retry_after=retry_after)
-        self.answer = answer
 
 
 def outgoing_headers() -> dict[str, str]:
@@ -94,8 +82,3 @@ def end_span(span: Span, status: int) -> None:
     if status >= 400:
         span.set_attribute("error.type", str(status))
         span.set_status(Status(StatusCode.ERROR))
-
-
-def now() -> float:
-    """The clock of durations."""
-    return time.perf_counter()

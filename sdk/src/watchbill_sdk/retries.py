@@ -16,7 +16,7 @@ import stamina
 
 from watchbill_sdk import contract
 from watchbill_sdk.deadlines import remaining
-from watchbill_sdk.errors import ConfigError, DeadlineExceeded, Rejected
+from watchbill_sdk.errors import BadAnswer, ConfigError, DeadlineExceeded, Rejected
 from watchbill_sdk.primitive import F, Seconds, label, seconds, share, whole
 from watchbill_sdk.recorder import RECORDER, Measurement, gauge
 
@@ -101,9 +101,10 @@ class Retry:
         """False, True, or the seconds that the callable ``on`` wants to wait."""
         if isinstance(error, Rejected | DeadlineExceeded):
             return False
-        if isinstance(self._on, type | tuple):
-            return isinstance(error, self._on)
-        return self._on(error)
+        wanted = isinstance(error, self._on) if isinstance(self._on, type | tuple) else self._on(error)
+        if wanted is True and isinstance(error, BadAnswer) and error.retry_after is not None:
+            return error.retry_after if error.retry_after <= self._longest else False
+        return wanted
 
     def _decide(self, error: Exception, attempt: int) -> bool | float:
         """Whether attempt ``attempt`` (from 1) that ended with this error is followed by another."""
@@ -114,7 +115,9 @@ class Retry:
             self._outcome["gave_up"].add()
             return False
         left = remaining()
-        longest = wanted if wanted is not True else min(self._longest, self._initial * 2 ** (attempt - 1))
+        longest = (
+            wanted if wanted is not True else min(self._longest, self._initial * 2 ** (attempt - 1) + self._jitter)
+        )
         if left is not None and left <= longest:
             self._outcome["deadline"].add()
             return False
@@ -136,7 +139,7 @@ class Retry:
         return stamina.retry_context(
             on=decide,
             attempts=self._attempts,
-            timeout=remaining(),
+            timeout=None,  # the deadline is looked at before each wait
             wait_initial=self._initial,
             wait_max=self._longest,
             wait_jitter=self._jitter,

@@ -32,7 +32,7 @@ class Middleware:
         timeout: Seconds | None = None,
         trust_headers: bool = True,
         classify: Classify | None = None,
-        route: Callable[[Environ], str | None] = lambda environ: None,
+        route: Callable[[Environ], str | None] = lambda _: None,
     ) -> None:
         self.app = app
         self._route = route
