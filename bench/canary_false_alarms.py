@@ -1,0 +1,63 @@
+"""How often two equal versions are called different, looked at again and again for an hour: ours, and Kayenta's rule alone.
+
+The peer is what Kayenta's rule does when it is asked as often, with its default effect size.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from bench.results import Result
+from watchbill.features.suspects.kayenta import MetricRule, classify
+from watchbill.features.suspects.model import Point
+from watchbill.features.suspects.verdict import judge_versions
+
+RUNS = 200
+MINUTES = 60
+LOOKS = range(5, MINUTES + 1, 5)
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def run() -> list[Result]:
+    """Traffic of 20 to 2,000 requests a minute, bad shares from 0.1% to 20%, splits from 5% to 50%."""
+    random = np.random.default_rng(20261124)
+    ours = theirs = 0
+    for _ in range(RUNS):
+        bad = float(random.choice([0.001, 0.01, 0.05, 0.2]))
+        rate, split = int(random.integers(20, 2000)), float(random.uniform(0.05, 0.5))
+        points = []
+        for minute in range(MINUTES):
+            for version, share in (("canary", split), ("control", 1 - split)):
+                total = int(random.poisson(rate * share))
+                failed, slow = int(random.binomial(total, bad)), int(random.binomial(total, 0.05))
+                at = START + timedelta(minutes=minute)
+                points.append(Point(at=at, version=version, total=total, bad=failed, slow=slow))
+        # What is said at any minute is said: the evidence at the end remembers its highest.
+        verdict = judge_versions(points, canary="canary", control="control", slow_ms=300.0)
+        looks = (
+            judge_versions(points[: 2 * look], canary="canary", control="control", slow_ms=300.0) for look in LOOKS
+        )
+        ours += verdict.answer == "worse" or any(each.answer == "worse" for each in looks)
+        shares = {
+            version: [point.bad / point.total if point.total else 0.0 for point in points if point.version == version]
+            for version in ("canary", "control")
+        }
+        rule = MetricRule(direction="increase")
+        theirs += any(
+            classify(shares["control"][:look], shares["canary"][:look], rule).classification == "high" for look in LOOKS
+        )
+    return [
+        Result(
+            name="canary_false_alarms",
+            value=round(ours / RUNS, 4),
+            unit="of equal pairs called worse",
+            better="lower",
+            peer="Kayenta's rule, asked every five minutes",
+            peer_value=round(theirs / RUNS, 4),
+            ratio=round(ours / max(theirs, 1), 3),
+            limit="5% over a rollout",
+            limit_value=0.05,
+        )
+    ]
