@@ -1,0 +1,226 @@
+"""Recording changes: one fold and one ledger entry for every report that says something new."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from watchbill.features import catalog
+from watchbill.features.changes import logic, store
+from watchbill.features.changes.model import ROLLS, Change, ChangeReport, Recorded
+from watchbill.kernel.errors import Conflict, Invalid
+from watchbill.kernel.ids import new_id
+from watchbill.runtime import ledger
+from watchbill.runtime.broadcast import CHANNEL
+from watchbill.runtime.db import Tx
+from watchbill.runtime.ledger import Actor
+
+_LOCK = 0x57424348
+
+
+def record_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
+    """Take one report. Sending it again changes nothing.
+
+    1. The service is looked up; an unknown one is kept under its name and shown as unowned.
+    2. The change it speaks of is found: by the source's identity, else by service, environment, kind, version.
+    3. It is folded in (`logic.fold`), or becomes a new change.
+
+    Raises:
+        Invalid: a time in the future or too long ago, or a name or version that cannot be stored.
+    """
+    report = _storable(report)
+    at = logic.occurred(report, now=tx.now)
+    service = catalog.service_by_name(tx, name=report.service)
+    name = service.name if service else report.service
+    known = _find(tx, report, integration_id, name)
+    if known is not None:
+        folded = logic.fold(known, report, at=at, now=tx.now)
+        if folded.change is None:
+            return Recorded(outcome=folded.outcome, change=known, reason=folded.reason)
+        store.update_change(tx, folded.change)
+        made, outcome, reason = folded.change, folded.outcome, folded.reason
+    else:
+        made = _new(tx, report, service, name=name, integration_id=integration_id, source=source)
+        made = msgspec.structs.replace(
+            made,
+            started_at=at,
+            last_at=at,
+            finished_at=None if report.state == "started" else at,
+            start_seen=report.state == "started",
+        )
+        if not store.insert_change(tx, made):
+            raise Conflict(
+                "the same change was told by another sender at this very moment",
+                code="concurrent_delivery",
+                hint="send it again",
+            )
+        outcome = report.state
+        reason = "started" if report.state == "started" else f"{report.state}, without a start that was seen"
+    _note(tx, made, outcome, reason, actor, team_id=service.team_id if service else None)
+    if made.kind == "rollback" and made.state == "finished" and outcome == "finished":
+        _undo(tx, made, actor)
+    return Recorded(outcome=outcome, change=made, reason=reason)
+
+
+def start_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
+    """`record_change` of a start."""
+    report = msgspec.structs.replace(report, state="started")
+    return record_change(tx, report=report, integration_id=integration_id, source=source, actor=actor)
+
+
+def finish_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
+    """`record_change` of an end (finished, unless the report says failed or cancelled)."""
+    if report.state == "started":
+        report = msgspec.structs.replace(report, state="finished")
+    return record_change(tx, report=report, integration_id=integration_id, source=source, actor=actor)
+
+
+def mark_rolled_back(tx: Tx, *, id: UUID, by: UUID | None, why: str, actor: Actor) -> Change:
+    """Say that a change was undone (by the rollback ``by``); twice is once.
+
+    Raises:
+        Conflict: it has not finished, so there is nothing to undo.
+    """
+    known = store.change_by_id(tx, id=id, lock=True)
+    if known is None or known.state not in ("finished", "failed", "rolled_back"):
+        raise Conflict("only a change that has ended can be rolled back", hint="finish or cancel it first")
+    if known.state == "rolled_back":
+        return known
+    undone = msgspec.structs.replace(known, state="rolled_back", rolled_back_by=by, updated_at=tx.now)
+    store.update_change(tx, undone)
+    _note(tx, undone, "rolled_back", why, actor, team_id=None)
+    return undone
+
+
+def _undo(tx: Tx, rollback: Change, actor: Actor) -> None:
+    """A finished rollback marks the deploy whose version it replaced."""
+    if rollback.previous_version is None:
+        return
+    undone = [
+        one
+        for one in store.placed(
+            tx,
+            service_name=rollback.service_name,
+            environment=rollback.environment,
+            before_at=rollback.last_at,
+            limit=20,
+        )
+        if one.version == rollback.previous_version and one.kind == "deploy"
+    ]
+    if undone:
+        mark_rolled_back(tx, id=undone[0].id, by=rollback.id, why=f"undone by {rollback.title}", actor=actor)
+
+
+def _find(tx: Tx, report: ChangeReport, integration_id: UUID, name: str) -> Change | None:
+    if report.external_id is not None:
+        return store.lock_external(tx, integration_id=integration_id, external_id=report.external_id)
+    # Two reports without an identity must not both find nothing: they take turns.
+    tx.execute(sa.text("SELECT pg_advisory_xact_lock(:a, hashtext(:b))"), {"a": _LOCK, "b": name})
+    known = store.lock_latest(
+        tx,
+        integration_id=integration_id,
+        service_name=name,
+        environment=report.environment,
+        kind=report.kind,
+        version=report.version,
+    )
+    if known is None or known.state == "started":
+        return known
+    # What has ended is spoken of again by the same end of the same version, not by a new start.
+    again = report.state != "started" and report.version is not None
+    return known if again and not _superseded(tx, known) else None
+
+
+def _superseded(tx: Tx, known: Change) -> bool:
+    """Another version was put in place since: the same version again is a new change."""
+    newest = store.placed(tx, service_name=known.service_name, environment=known.environment, before_at=tx.now)
+    return bool(newest) and newest[0].id != known.id and newest[0].last_at > known.last_at
+
+
+def _new(
+    tx: Tx, report: ChangeReport, service: catalog.Service | None, *, name: str, integration_id: UUID, source: str
+) -> Change:
+    previous = report.previous_version
+    if previous is None and report.kind in ROLLS:
+        before = store.placed(
+            tx, service_name=name, environment=report.environment, before_at=tx.now, not_version=report.version
+        )
+        previous = before[0].version if before else None
+    id = new_id()
+    return Change(
+        id=id,
+        service_id=service.id if service else None,
+        service_name=name,
+        environment=report.environment,
+        kind=report.kind,
+        state=report.state,
+        title=logic.title_of(report),
+        version=report.version,
+        previous_version=previous,
+        commits=report.commits[: logic.MOST_COMMITS],
+        author=report.author,
+        approver=report.approver,
+        reversible=report.reversible or "unknown",
+        is_fix=bool(report.is_fix),
+        started_at=tx.now,
+        finished_at=None,
+        last_at=tx.now,
+        start_seen=True,
+        source=source,
+        integration_id=integration_id,
+        external_id=report.external_id or str(id),
+        links=report.links[:20],
+        inferred=report.inferred,
+        note=report.note or "",
+        committed_at=report.committed_at,
+        rolled_back_by=None,
+        created_at=tx.now,
+        updated_at=tx.now,
+    )
+
+
+def _storable(report: ChangeReport) -> ChangeReport:
+    """Without U+0000, which PostgreSQL cannot hold; refuses what no list could show."""
+    for field, most in (
+        ("service", 255),
+        ("environment", 63),
+        ("version", logic.LONGEST_VERSION),
+        ("external_id", 500),
+    ):
+        text = getattr(report, field)
+        if text is not None and (not text.strip() or len(text) > most or any(ord(sign) < 32 for sign in text)):
+            raise Invalid(
+                f"{field} {text[:60]!r} is empty, longer than {most} signs or holds control signs",
+                code="bad_change",
+                field=field,
+                hint=f"send at most {most} printable signs",
+            )
+    clean = {
+        name: text.replace("\0", "\ufffd")[:2000]
+        for name in ("title", "author", "approver", "note", "previous_version")
+        if (text := getattr(report, name)) is not None
+    }
+    commits = [commit.replace("\0", "")[:100] for commit in report.commits if commit.strip("\0 ")]
+    return msgspec.structs.replace(report, **clean, commits=commits)
+
+
+def _note(tx: Tx, one: Change, outcome: str, why: str, actor: Actor, *, team_id: UUID | None) -> None:
+    ledger.append(
+        tx,
+        name=f"change.{outcome}",
+        actor=actor,
+        subject=("change", one.id),
+        why=why,
+        team_id=team_id,
+        data={
+            "service": one.service_name,
+            "environment": one.environment,
+            "kind": one.kind,
+            "version": one.version,
+            "title": one.title,
+            "unowned": one.service_id is None,
+        },
+    )
+    tx.hint(CHANNEL, f"change:{one.service_name}")

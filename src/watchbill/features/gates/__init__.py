@@ -1,0 +1,1 @@
+"""The gate: may this go out now?"""
