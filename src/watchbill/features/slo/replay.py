@@ -1,0 +1,250 @@
+"""Which alerts an objective would have raised over a recorded history: the evaluator's own `logic.decide`, replayed.
+
+The state of an SLO depends on the sums over its windows and on its state before. So the sums of every slice are
+taken from running totals, and `decide` is asked, for a block of slices at once, what the present state would become at
+each; the first slice at which it becomes another is where the next block begins. While an SLO is well and no long
+window is near its threshold nothing can change, so those stretches (most of a year) are passed over.
+
+Two things differ from living through it: windows longer than the evaluator keeps slice by slice are exact here
+(there their far edge moves a bucket at a time), and lost traffic is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import SupportsIndex, overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from watchbill.features.slo import logic
+from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Ints, Sums
+from watchbill.features.slo.logic import FIRING, NO_TIER, OK, PAGE, RECOVERING, TICKET, UNMEASURED
+from watchbill.features.slo.model import Plan, Tier
+
+_BEFORE = ((UNMEASURED, NO_TIER), (OK, NO_TIER), (RECOVERING, NO_TIER), (FIRING, TICKET), (FIRING, PAGE))
+"""Every state an SLO can come from."""
+_START, _WELL = 0, 1
+_BLOCK = 1024
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of consecutive slices from ``first`` (Unix seconds // slice length); arrays of one length.
+
+    ``bad`` is never above ``total``; slices that are not ``measured`` have zeros.
+    """
+
+    first: int
+    slice_seconds: int
+    bad: Ints
+    total: Ints
+    measured: npt.NDArray[np.bool_]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert, in slices: it fired at ``fired``, as ``tier``, until ``until`` (None: it still fires at the end).
+
+    ``onset`` is the first slice of the trouble: since then the newest window has burned faster than is sustainable.
+    """
+
+    tier: Tier
+    onset: int
+    fired: int
+    until: int | None
+
+
+def replay(
+    recorded: Recorded, *, plan: Plan, share: Fraction, window_seconds: int, fresh_slices: int = 6
+) -> list[Told]:
+    """The alerts these counts would have raised, oldest first.
+
+    Args:
+        recorded: the counts; before them nothing is known.
+        plan: the burn windows that are alive for this objective.
+        share: the budget share 1 − target.
+        window_seconds: the objective's window.
+        fresh_slices: how many of the newest slices say whether data is fresh.
+
+    An alert that rises from ticket to page is two: the ticket ends where the page begins.
+    """
+    count = recorded.bad.size
+    if count == 0 or not plan.windows:
+        return []
+    walk = _Walk(recorded, plan, share, window_seconds // recorded.slice_seconds, fresh_slices)
+    changes: list[tuple[int, int]] = []  # (slice, index into _BEFORE)
+    state, at = _START, 0
+    while at < count:
+        if state == _WELL and not walk.eventful[at]:
+            at = walk.next_eventful(at)
+            continue
+        until = min(at + _BLOCK, count)
+        after = walk.after(at, until, state)
+        different = np.flatnonzero(after != state)
+        if different.size == 0:
+            at = until
+            continue
+        at += int(different[0])
+        state = int(after[different[0]])
+        changes.append((at, state))
+        at += 1
+    return _told(changes, walk)
+
+
+def worst_burn(recorded: Recorded, *, window_seconds: int) -> float:
+    """The largest share of bad events over any window of that length (or over all there is, when it is shorter).
+
+    A target is kept over this history exactly when 1 − target is at least this. 0 without events.
+    """
+    length = max(1, window_seconds // recorded.slice_seconds)
+    bad, total = _running(recorded.bad), _running(recorded.total)
+    if recorded.bad.size <= length:
+        return float(bad[-1] / total[-1]) if total[-1] else 0.0
+    in_window = total[length:] - total[:-length]
+    ratios = np.divide(
+        bad[length:] - bad[:-length], in_window, out=np.zeros(in_window.size), where=in_window > 0
+    )
+    return float(ratios.max())
+
+
+class _Same(Sequence[Sequence[Fraction]]):
+    """One SLO's thresholds for every row of a block: each row is the same SLO at another time."""
+
+    def __init__(self, thresholds: Sequence[Fraction], rows: int) -> None:
+        self._thresholds = thresholds
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @overload
+    def __getitem__(self, row: SupportsIndex) -> Sequence[Fraction]: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Sequence[Fraction]]: ...
+    def __getitem__(self, row: SupportsIndex | slice) -> Sequence[Fraction] | Sequence[Sequence[Fraction]]:
+        if isinstance(row, slice):
+            return [self._thresholds] * len(range(self._rows)[row])
+        return self._thresholds
+
+
+class _Walk:
+    """The sums of every slice, and where something can happen."""
+
+    def __init__(self, recorded: Recorded, plan: Plan, share: Fraction, window_slices: int, fresh_slices: int) -> None:
+        self.first = recorded.first
+        self.share = share
+        self.lengths = np.array(
+            logic.window_lengths(plan, window_slices=max(window_slices, 1), fresh_slices=fresh_slices), np.int64
+        )
+        self.running = (
+            _running(recorded.bad),
+            _running(recorded.total),
+            _running(recorded.measured.astype(np.int64)),
+        )
+        self.plans = logic.stack_plans([plan], [share])
+        seen = np.flatnonzero(recorded.measured)
+        self.first_measured = recorded.first + int(seen[0]) if seen.size else -1
+        self.count = recorded.bad.size
+        self.eventful = self._eventful(plan)
+        self._places = np.flatnonzero(self.eventful)
+
+    def _eventful(self, plan: Plan) -> npt.NDArray[np.bool_]:
+        """Slices at which an SLO that is well may not stay so: a long window near its threshold, or data missing."""
+        could = np.minimum(self.lengths[FRESH], np.arange(1, self.count + 1))
+        there: npt.NDArray[np.bool_] = self._everywhere(2, FRESH) < could
+        there |= self._everywhere(1, BUDGET) == 0
+        for pair, _window in enumerate(plan.windows):
+            threshold = float(self.plans.threshold[0, pair]) * (1 - 1e-9)
+            bad = self._everywhere(0, 2 * pair + 1)
+            there |= (bad > 0) & (bad >= threshold * self._everywhere(1, 2 * pair + 1))
+        return there
+
+    def _everywhere(self, kind: int, window: int) -> Ints:
+        """The sum over the window at every slice."""
+        running, length = self.running[kind], int(self.lengths[window])
+        sums = running[1:].copy()
+        if length < self.count:
+            sums[length:] -= running[1 : self.count + 1 - length]
+        return sums
+
+    def next_eventful(self, at: int) -> int:
+        """The next such slice, or the end."""
+        place = int(np.searchsorted(self._places, at))
+        return int(self._places[place]) if place < self._places.size else self.count
+
+    def after(self, start: int, end: int, before: int) -> Ints:
+        """For each slice of [start, end): what the state ``before`` it would become; indices into `_BEFORE`."""
+        times = np.arange(start, end)
+        rows = times.size
+        plans = logic.Plans(
+            is_page=np.broadcast_to(self.plans.is_page, (rows, logic.PAIRS)),
+            threshold=np.broadcast_to(self.plans.threshold, (rows, logic.PAIRS)),
+            exact=_Same(self.plans.exact[0], rows),
+            share=np.broadcast_to(self.plans.share, (rows,)),
+            shares=[self.share] * rows,
+        )
+        nobody = np.zeros(rows, np.bool_)
+        state, tier = _BEFORE[before]
+        # One block is many instants: "now" is an array, as every other figure of a row is.
+        verdicts = logic.decide(
+            plans,
+            self._sums(times),
+            logic.Previous(np.full(rows, state), np.full(rows, tier), nobody),
+            lost=nobody,
+            current=self.first + times,  # type: ignore[arg-type]  # see above
+            grace_slices=0,
+        )
+        return _index(verdicts.state, verdicts.tier)
+
+    def _sums(self, times: Ints) -> Sums:
+        bad, total, measured = (
+            np.stack([self._over(kind, times, window) for window in range(WINDOWS)], axis=1) for kind in range(3)
+        )
+        first = np.where(self.first + times >= self.first_measured, self.first_measured, -1)
+        return Sums(bad, total, measured, np.broadcast_to(self.lengths, (times.size, WINDOWS)), first)
+
+    def _over(self, kind: int, times: Ints, window: int) -> Ints:
+        """The sum over the window that ends with each slice; 0 for a window that is not used."""
+        running, length = self.running[kind], int(self.lengths[window])
+        return running[times + 1] - running[np.maximum(times + 1 - length, 0)] if length else np.zeros_like(times)
+
+    def onset(self, fired: int) -> int:
+        """Since when the newest window has burned faster than is sustainable, without a pause."""
+        begin = max(0, fired - int(self.lengths[:8].max()))
+        times = np.arange(begin, fired + 1)
+        bad, total = self._over(0, times, 0), self._over(1, times, 0)
+        calm = np.flatnonzero(bad <= float(self.share) * total)
+        window_end = begin + int(calm[-1]) + 1 if calm.size else begin
+        return min(window_end, fired)
+
+
+def _index(state: Ints, tier: Ints) -> Ints:
+    found = np.zeros(state.size, np.int64)
+    for index, (one_state, one_tier) in enumerate(_BEFORE):
+        found[(state == one_state) & (tier == one_tier)] = index
+    return found
+
+
+def _told(changes: Sequence[tuple[int, int]], walk: _Walk) -> list[Told]:
+    told: list[Told] = []
+    firing: tuple[int, int] | None = None
+    for at, index in [*changes, (walk.count, -1)]:
+        if firing is not None and (index == -1 or index != firing[1]):
+            since, which = firing
+            told.append(
+                Told(
+                    tier="page" if _BEFORE[which][1] == PAGE else "ticket",
+                    onset=walk.first + walk.onset(since),
+                    fired=walk.first + since,
+                    until=None if index == -1 else walk.first + at,
+                )
+            )
+            firing = None
+        if index >= 0 and _BEFORE[index][0] == FIRING:
+            firing = (at, index)
+    return told
+
+
+def _running(values: npt.NDArray[np.int64]) -> Ints:
+    return np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
