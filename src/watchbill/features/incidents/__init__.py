@@ -17,6 +17,7 @@ from watchbill.features.incidents.actions import (
     reopen_incident,
     stop_settling,
 )
+from watchbill.features.incidents.evidence import evidence_of, put_evidence
 from watchbill.features.incidents.logic import (
     REOPEN_WITHIN,
     Join,
@@ -24,13 +25,22 @@ from watchbill.features.incidents.logic import (
     is_worse,
     severity_of,
 )
-from watchbill.features.incidents.model import Incident, IncidentSeverity, IncidentState, Phase
+from watchbill.features.incidents.model import (
+    EvidenceAction,
+    EvidenceLine,
+    Incident,
+    IncidentSeverity,
+    IncidentState,
+    Phase,
+)
 from watchbill.features.incidents.store import lock_candidates, lock_incident, services_of
 
 __all__ = [
     "LIVE",
     "REOPEN_WITHIN",
     "SETTLE",
+    "EvidenceAction",
+    "EvidenceLine",
     "Incident",
     "IncidentSeverity",
     "IncidentState",
@@ -41,6 +51,7 @@ __all__ = [
     "choose_incident",
     "close_incident",
     "declare_incident",
+    "evidence_of",
     "explain",
     "incident_by_id",
     "incident_by_number",
@@ -50,6 +61,7 @@ __all__ = [
     "lock_candidates",
     "lock_incident",
     "open_incident",
+    "put_evidence",
     "raise_severity",
     "reopen_incident",
     "services_of",

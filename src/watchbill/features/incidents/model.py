@@ -36,3 +36,18 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     settle_at: datetime | None
     resolution: str | None
     resolved_by: UUID | None
+
+
+class EvidenceAction(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be done about a line of evidence; ``name`` says what, ``subject`` to which thing."""
+
+    name: str
+    subject: UUID
+    label: str
+
+
+class EvidenceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that helps whoever is paged, and what they can do about it at once."""
+
+    text: str
+    action: EvidenceAction | None = None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from watchbill.features.incidents.model import Incident
 from watchbill.runtime.db import Instant, Tx, metadata
@@ -55,6 +56,15 @@ incident_service = sa.Table(
     sa.Column("incident_id", sa.Uuid, sa.ForeignKey("incident.id"), primary_key=True),
     sa.Column("service_id", sa.Uuid, sa.ForeignKey("service.id"), primary_key=True),
     sa.Column("joined_at", Instant, nullable=False),
+)
+
+incident_evidence = sa.Table(
+    "incident_evidence",
+    metadata,
+    sa.Column("incident_id", sa.Uuid, sa.ForeignKey("incident.id"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("lines", JSONB, nullable=False),
+    sa.Column("written_at", Instant, nullable=False),
 )
 
 

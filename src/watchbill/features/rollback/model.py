@@ -1,0 +1,160 @@
+"""Words of rollback: a team's rules, a run with its named end, and the runners that do it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+RunState = Literal[
+    "queued",
+    "running",
+    "verifying",
+    "succeeded",
+    "recovered",
+    "not_recovered",
+    "unverified",
+    "failed",
+    "timed_out",
+    "refused",
+    "cancelled",
+    "lost",
+    "no_runner",
+]
+"""
+queued → running → succeeded, or verifying → recovered | not_recovered | unverified; and each other end by itself:
+``refused`` (a rule spoke against it when it was about to begin), ``cancelled`` (a person stopped it, or deployed),
+``lost`` (the runner went silent: nobody knows what it did; it is never started again by itself), ``no_runner`` (none
+took it in time), ``unverified`` (done, but nothing could say whether it helped).
+"""
+
+BUSY: frozenset[str] = frozenset({"queued", "running"})
+"""While a run is in one of these, no other may touch its service."""
+ENDED: frozenset[str] = frozenset(
+    {
+        "succeeded",
+        "recovered",
+        "not_recovered",
+        "unverified",
+        "failed",
+        "timed_out",
+        "refused",
+        "cancelled",
+        "lost",
+        "no_runner",
+    }
+)
+
+Mode = Literal["automatic", "button", "rehearsal", "dry_run"]
+"""``button`` is any person's doing: link, screen, CLI or API. A rehearsal runs for real where nothing is wrong."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service's manifest says about undoing it; ``executor`` is None when it says nothing."""
+
+    executor: str | None = None
+    plan: dict[str, Any] = {}
+    automatic: bool = False
+    confidence: float = 0.9
+    runner: str | None = None
+    timeout: timedelta = timedelta(minutes=5)
+    verify_for: timedelta = timedelta(minutes=10)
+    kinds: tuple[str, ...] = ("deploy",)
+
+
+class Runner(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that a team operates. It calls us; nobody calls it. ``team_id`` None: an administrator's, for all."""
+
+    id: UUID
+    name: str
+    team_id: UUID | None
+    executors: list[str]
+    created_at: datetime
+    last_seen_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to put a service back. ``output`` is the end of what the executor wrote, ``output_bytes`` its whole."""
+
+    id: UUID
+    number: int
+    service_id: UUID
+    incident_id: UUID | None
+    change_id: UUID | None
+    mode: Mode
+    state: RunState
+    executor: str
+    plan: dict[str, Any]
+    runner_name: str | None
+    environment: str
+    version: str | None
+    previous_version: str | None
+    confidence: float | None
+    reason: str
+    requested_by_kind: str
+    requested_by_id: str
+    timeout_seconds: int
+    verify_seconds: int
+    created_at: datetime
+    claimed_by: UUID | None
+    lease: UUID | None
+    lease_until: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    verify_until: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    exit_code: int | None
+    output: str
+    output_bytes: int
+    cancel_requested: str | None
+
+    @property
+    def took_seconds(self) -> float | None:
+        """How long the executor worked."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """When a service's rollback was last carried out, on purpose or in need, and how long that took."""
+
+    at: datetime
+    took_seconds: float
+    mode: Mode
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """The one switch of all automation."""
+
+    automation: bool
+    why: str
+    changed_at: datetime | None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be done about a suspect: alone, by a person's button, or not at all; and every reason."""
+
+    action: Literal["automatic", "button", "nothing"]
+    reasons: list[str]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner is handed: everything it needs, nothing secret. Durations in seconds."""
+
+    run_id: UUID
+    number: int
+    lease: UUID
+    service: str
+    environment: str
+    executor: str
+    plan: dict[str, Any]
+    version: str | None
+    previous_version: str | None
+    timeout_seconds: int
+    dry_run: bool
+    lease_seconds: int
