@@ -143,4 +143,4 @@ def test_a_wrong_override_changes_nothing(client: TestClient[Litestar], token: T
 def test_gaps_warn_about_a_small_rota(client: TestClient[Litestar], token: Token) -> None:
     (entry,) = client.get("/api/v1/oncall/gaps", headers=token("viewer")).json()
     assert entry["gaps"] == []
-    assert [problem["code"] for problem in entry["warnings"]] == ["oncall_small_rota"]
+    assert [problem["code"] for problem in entry["warnings"]] == ["oncall_small_rota", "oncall_member_unverified"]

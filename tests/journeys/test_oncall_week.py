@@ -190,7 +190,7 @@ def test_when_the_person_on_call_leaves_the_next_one_stands_in_from_then_on(rota
     assert rota.who(start + DAY) == first, "who was on call stays as it was"
     with rota.db.transaction() as tx:
         codes = {problem.code for problem in oncall.warnings(tx)[rota.team_id]}
-    assert codes == {"oncall_member_inactive", "oncall_single_member"}
+    assert codes == {"oncall_member_inactive", "oncall_single_member", "oncall_member_unverified"}
 
 
 def test_a_worker_that_was_away_for_a_month_catches_up_with_every_handoff(rota: Rota) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from watchbill.features.oncall import logic, plans, store
 from watchbill.features.oncall.model import Span
 from watchbill.runtime import ledger
-from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.db import Tx
 
 RECORDER = ledger.system("oncall")
 
@@ -77,9 +77,3 @@ def close_record(tx: Tx, loaded: Mapping[UUID, plans.Plan]) -> None:
 
 def _until_now(tx: Tx, span: Span) -> Span:
     return msgspec.structs.replace(span, end_at=tx.now)
-
-
-def record_loop_work(db: Database) -> int:
-    """The worker's ``oncall.record`` duty: one pass over all teams; returns how many records changed."""
-    with db.transaction() as tx:
-        return record_shifts(tx)

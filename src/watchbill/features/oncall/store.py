@@ -51,6 +51,12 @@ def rotations(tx: Tx, team_ids: Sequence[UUID] | None = None, *, lock: bool = Fa
     return {row.team_id: _stored(row) for row in tx.execute(query)}
 
 
+def holiday_calendars(tx: Tx) -> set[str]:
+    """The public holidays that schedules go by."""
+    named = rotation.c.spec["holidays"].astext
+    return set(tx.execute(sa.select(named).where(named.is_not(None), named != "").distinct()).scalars())
+
+
 def _stored(row: Any) -> Stored:
     document = {**row.spec, "team_id": row.team_id, "time_zone": row.time_zone}
     return Stored(

@@ -1,70 +1,79 @@
-"""What is about to go wrong with a rota, said before it does."""
+"""What is about to go wrong with rotas, said before it does: gathered for the checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
+import msgspec
+
 from watchbill.features import identity
-from watchbill.features.oncall import plans
+from watchbill.features.oncall import checks, holidays, logic, lookups, plans
+from watchbill.features.oncall.absence import time_off_of
 from watchbill.kernel.errors import Problem
 from watchbill.runtime.db import Tx
 
-LEAST_MEMBERS = 3
-"""Fewer than three people cannot share nights and holidays (playbook; Google's SRE book asks for eight)."""
+AHEAD_DAYS = 28
 
 
-def warnings(tx: Tx, *, team_ids: Iterable[UUID] | None = None) -> dict[UUID, list[Problem]]:
-    """Warnings by team (None: all that have a rotation); a team without any is left out."""
-    loaded = plans.load(tx, team_ids)
-    named = {person_id for plan in loaded.values() for person_id in plan.stored.rotation.members}
-    people = identity.people(tx, ids=named)
-    reachable = {person_id for person_id, methods in identity.contact_methods(tx, person_ids=named).items() if methods}
-    logins = {person_id: person.login for person_id, person in people.items()}
-    found = {team_id: _of(plan, logins, reachable) for team_id, plan in loaded.items()}
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found: ``problems`` need a person, ``advice`` may wait."""
+
+    problems: list[Problem]
+    advice: list[Problem]
+
+
+def warnings(tx: Tx, *, team_ids: Iterable[UUID] | None = None, days: int = AHEAD_DAYS) -> dict[UUID, list[Problem]]:
+    """Warnings by team (None: all that have a rotation), gaps apart; a team without any is left out."""
+    found = {team_id: checks.warnings(facts) for team_id, facts in _facts(tx, team_ids, days).items()}
     return {team_id: problems for team_id, problems in found.items() if problems}
 
 
-def _of(plan: plans.Plan, logins: dict[UUID, str], reachable: set[UUID]) -> list[Problem]:
-    members = plan.stored.rotation.members
-    present = [person_id for person_id in members if person_id not in plan.away]
-    problems = [_size(len(present))] if len(present) < LEAST_MEMBERS else []
-    for position, person_id in enumerate(members):
-        login = logins.get(person_id, "somebody unknown")
-        field = f"spec.onCall.rotation.members[{position}]"
-        if person_id in plan.away:
-            hint = "replace them in the rotation; until then the next member stands in"
-            problems.append(_warn("oncall_member_inactive", f"{login} has left but is in the rotation", hint, field))
-        elif person_id not in reachable:
-            hint = "add a contact method: `watchbill contact add`, or under My account"
-            problems.append(_warn("oncall_member_unreachable", f"{login} cannot be reached", hint, field))
-    problems.extend(_overlaps(plan))
-    return problems
+def check(tx: Tx, *, team_ids: Iterable[UUID] | None = None, days: int = AHEAD_DAYS) -> dict[UUID, Checked]:
+    """Everything there is to say about these teams' coming days: warnings with gaps, and advice."""
+    return {
+        team_id: Checked(problems=[*checks.gaps(facts), *checks.warnings(facts)], advice=checks.advice(facts))
+        for team_id, facts in _facts(tx, team_ids, days).items()
+    }
 
 
-def _size(present: int) -> Problem:
-    if present == 0:
-        return _warn("oncall_empty", "nobody is in the rotation", "add members to the team", "spec.members")
-    who = "one person is" if present == 1 else f"{present} people are"
-    code = "oncall_single_member" if present == 1 else "oncall_small_rota"
-    hint = f"add people: below {LEAST_MEMBERS} nobody can be ill or on holiday"
-    return _warn(code, f"only {who} in the rotation", hint, "spec.members")
-
-
-def _overlaps(plan: plans.Plan) -> Sequence[Problem]:
-    line = sorted((o for o in plan.overrides if o.start_at < o.until), key=lambda o: o.start_at)
-    return [
-        _warn(
-            "oncall_overrides_overlap",
-            f"two overrides overlap from {second.start_at:%Y-%m-%d %H:%M} UTC",
-            "the one made last counts; cancel the other",
-            "overrides",
+def _facts(tx: Tx, team_ids: Iterable[UUID] | None, days: int) -> dict[UUID, checks.Facts]:
+    loaded = plans.load(tx, team_ids)
+    named = {p for plan in loaded.values() for p in (*plan.stored.rotation.members, *plan.stored.rotation.shadows)}
+    named |= {override.person_id for plan in loaded.values() for override in plan.overrides}
+    people = identity.people(tx, ids=named)
+    methods = identity.contact_methods(tx, person_ids=named)
+    end_at = tx.now + timedelta(days=days)
+    off = {p: found for p, found in time_off_of(tx, person_ids=named, start_at=tx.now, end_at=end_at).items() if found}
+    calendars = holidays.calendars_of(tx, person_ids=sorted(named))
+    free = holidays.named_days(tx, calendars=set(calendars.values()))
+    found: dict[UUID, checks.Facts] = {}
+    for team_id, plan in loaded.items():
+        slots = plan.calculator.slots
+        shifts = {slot: lookups.planned(plan, tx.now, end_at, now=tx.now, slot=slot) for slot in slots}
+        mine = {person for line in shifts.values() for shift in line for person in shift.people}
+        mine |= set(plan.stored.rotation.members)
+        found[team_id] = checks.Facts(
+            rotation=plan.stored.rotation,
+            zone=plan.stored.rotation.time_zone,
+            shifts=shifts,
+            gaps={
+                slot: logic.gaps(list(logic.spans(plan.calculator.slot(slot), tx.now, end_at)), tx.now, end_at)
+                for slot in slots
+            },
+            overrides=plan.overrides,
+            away=plan.away,
+            logins={person_id: person.login for person_id, person in people.items()},
+            reachable=frozenset(person_id for person_id, known in methods.items() if known),
+            verified=frozenset(p for p, known in methods.items() if any(m.verified_at for m in known)),
+            time_off={person_id: stretches for person_id, stretches in off.items() if person_id in mine},
+            free_days={
+                person_id: {
+                    day: name for day, name in free.get(calendar, {}).items() if tx.now.date() <= day <= end_at.date()
+                }
+                for person_id, calendar in calendars.items()
+                if person_id in mine
+            },
         )
-        for first, second in pairwise(line)
-        if second.start_at < first.until
-    ]
-
-
-def _warn(code: str, message: str, hint: str, field: str) -> Problem:
-    return Problem(code=code, message=message, field=field, hint=hint, severity="warning")
+    return found
