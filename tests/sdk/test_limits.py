@@ -27,7 +27,7 @@ def test_gradient2_grows_by_a_fifth_of_the_queue_while_latency_is_steady() -> No
 
 
 def test_gradient2_shrinks_by_the_ratio_of_slow_to_fast_average() -> None:
-    """Eleventh sample of 0.4 after ten of 0.1: long = 0.1·599/601 + 0.4·2/601 = 0.100998; gradient = max(½, 1.5·long/0.4) = ½;
+    """Eleventh sample of 0.4 after ten of 0.1: long = (0.1·599 + 0.4·2)/601 = 0.100998; gradient max(½, 1.5·long/0.4) = ½;
     with 0.2: long = 0.1003328, gradient = 0.752496, 100·0.8 + 0.2·(75.2496 + 4) = 95.8499."""
     ten = Gradient2(estimate=100.0, long_rtt=0.1, samples=10)
     assert ten.step(Sample(0.4, 100)).estimate == pytest.approx(100 * 0.8 + 0.2 * (50 + 4))
@@ -37,7 +37,7 @@ def test_gradient2_shrinks_by_the_ratio_of_slow_to_fast_average() -> None:
 
 
 def test_gradient2_forgets_a_slow_past_by_a_twentieth_a_step() -> None:
-    """long/short > 2: long 1.0 becomes (1.0·599 + 0.1·2)/601·0.95 = 0.947154742, and the gradient stays at its most, 1."""
+    """long/short > 2: long 1.0 becomes (1.0·599 + 0.1·2)/601·0.95 = 0.9471547; the gradient stays at its most, 1."""
     step = Gradient2(estimate=50.0, long_rtt=1.0, samples=10).step(Sample(0.1, 50))
     assert step.long_rtt == pytest.approx(0.95 * (599 + 0.2) / 601)
     assert step.estimate == pytest.approx(50.8)
@@ -50,7 +50,10 @@ def test_gradient2_learns_nothing_from_half_empty_windows_but_the_latency() -> N
 
 
 def test_vegas_by_its_queue() -> None:
-    """limit 100, l = 2. rtt₀ 0.1. queue = ⌈100(1 − 0.1/rtt)⌉: 0.1 → 0 → +12; 0.1031 → 4 → +2; 0.1087 → 9 → 0; 0.2 → 50 → −2."""
+    """limit 100, l = 2, rtt₀ 0.1, queue = ⌈100(1 − 0.1/rtt)⌉.
+
+    rtt 0.1: queue 0, +12; 0.1031: 4, +2; 0.1087: 8, nothing; 0.2: 50, −2.
+    """
     vegas = Vegas(estimate=100.0, rtt_noload=0.1)
     assert vegas.step(Sample(0.1, 100)).estimate == 112
     assert vegas.step(Sample(0.1031, 100)).estimate == 102

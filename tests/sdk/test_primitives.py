@@ -133,10 +133,10 @@ def test_retries_stay_near_a_tenth_of_traffic_when_everything_fails() -> None:
     def failing() -> None:
         nonlocal calls
         calls += 1
-        raise OSError
+        raise ConnectionError
 
     for _ in range(100):
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionError):
             failing()
     assert 100 + 5 <= calls <= 100 + 5 + 10 + 1
     assert RECORDER.value(contract.RETRIES, "storm", "budget_spent")
@@ -175,8 +175,8 @@ def test_nobody_retries_past_the_deadline_or_a_refusal() -> None:
         calls.append(1)
         raise error
 
-    with wb.deadline(0.5), pytest.raises(OSError):
-        retry.call(failing, OSError())
+    with wb.deadline(0.5), pytest.raises(ConnectionError):
+        retry.call(failing, ConnectionError())
     with pytest.raises(wb.BreakerOpen):
         retry.call(failing, wb.BreakerOpen("open"))
     assert len(calls) == 2
@@ -186,8 +186,8 @@ def test_nobody_retries_past_the_deadline_or_a_refusal() -> None:
 def test_a_breaker_opens_lets_one_probe_and_closes() -> None:
     breaker = wb.Breaker("bank", failures=3, recovery=0.03)
     for _ in range(3):
-        with pytest.raises(OSError), breaker.guard():
-            raise OSError
+        with pytest.raises(ConnectionError), breaker.guard():
+            raise ConnectionError
     assert breaker.state == "open"
     with pytest.raises(wb.BreakerOpen) as refused, breaker.guard():
         pytest.fail("open")
@@ -394,13 +394,13 @@ def test_a_dependency_applies_everything_in_order_and_leaves_evidence() -> None:
     def charge(fail: bool) -> str:
         calls.append(wb.remaining())
         if fail:
-            raise OSError
+            raise ConnectionError
         return "charged"
 
     assert charge(False) == "charged"
     assert calls == [pytest.approx(1, abs=0.1)]
     for _ in range(2):
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionError):
             charge(True)
     assert len(calls) == 5, "each was tried twice, and the breaker saw all four"
     assert charge(False) == "later"

@@ -18,6 +18,8 @@ from watchbill_sdk.errors import BadAnswer, DeadlineExceeded
 from watchbill_sdk.outbound import IDEMPOTENT, OVERLOAD_STATUS, client_span, end_span, note_answer, retry_after
 
 A = TypeVar("A")
+_EARLY_SECONDS = 0.005
+"""Timers and servers that share our deadline give up a little before it."""
 Get = Callable[[str], str | None]
 
 
@@ -34,6 +36,9 @@ class Call(Generic[A]):
         end_span(span, status)
         note_answer(get)
         self.answer = answer
+        left = remaining()
+        if status == 504 and left is not None and left <= _EARLY_SECONDS:
+            raise self.late(TimeoutError("the dependency gave up with us"))
         if status in OVERLOAD_STATUS:
             raise BadAnswer(status, dependency=self._dependency.name, retry_after=retry_after(get))
         return answer
@@ -41,7 +46,7 @@ class Call(Generic[A]):
     def late(self, error: Exception) -> Exception:
         """Return the error to raise for a library's timeout: ours when the deadline made it."""
         left = remaining()
-        if left is not None and left <= 0.002:  # libraries wake up a little early
+        if left is not None and left <= _EARLY_SECONDS:
             name = self._dependency.name
             return DeadlineExceeded(f"the deadline for {name} has passed", dependency=name)
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import aiohttp
 from aiohttp import web
@@ -12,7 +13,7 @@ from watchbill_sdk.clients import Call
 from watchbill_sdk.dependency import Dependency
 from watchbill_sdk.errors import ReliabilityError
 from watchbill_sdk.health import HEALTH
-from watchbill_sdk.inbound import Classify, Inbound, answer_for
+from watchbill_sdk.inbound import Classify, Inbound, Request, answer_for
 from watchbill_sdk.limiter import Limiter
 from watchbill_sdk.outbound import add_headers
 from watchbill_sdk.primitive import Seconds
@@ -41,8 +42,8 @@ def install(
     async def started(_: web.Application) -> None:
         rules.started()
 
-    async def add_degraded(request: web.Request, answer: web.StreamResponse) -> None:
-        entered = request.get(_ENTERED)
+    async def add_degraded(_: web.Request, answer: web.StreamResponse) -> None:
+        entered = _entered.get()
         if entered is not None:
             for name, value in entered.headers():
                 answer.headers[name] = value
@@ -52,12 +53,13 @@ def install(
     app.on_response_prepare.append(add_degraded)
 
 
-_ENTERED = "watchbill_sdk.request"
+_entered: ContextVar[Request | None] = ContextVar("watchbill_aiohttp_request", default=None)
+"""The request in progress, for answers whose head is sent while the handler still runs."""
 
 
 async def _serve(rules: Inbound, request: web.Request, handler: Handler) -> web.StreamResponse:
     entered = rules.enter(method=request.method, path=request.path, scheme=request.scheme, header=request.headers.get)
-    request[_ENTERED] = entered
+    token = _entered.set(entered)
     resource = request.match_info.route.resource
     entered.route = resource.canonical if resource is not None else None
     status: int | None = None
@@ -87,6 +89,7 @@ async def _serve(rules: Inbound, request: web.Request, handler: Handler) -> web.
             for name, value in entered.headers():
                 answer.headers[name] = value
     finally:
+        _entered.reset(token)
         entered.leave(status=status, error=failure)
     return answer
 

@@ -229,10 +229,10 @@ def _metadata(old: Any) -> list[tuple[str, str]]:
 
 
 def _raise_late(dependency: Dependency, error: grpc.RpcError) -> NoReturn:
-    """gRPC's DEADLINE_EXCEEDED as ours when it was our deadline."""
+    """gRPC's DEADLINE_EXCEEDED as ours when it was our deadline; timers wake up a little early."""
     left = remaining()
     code = error.code() if hasattr(error, "code") else None
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and left is not None and left <= 0.002:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and left is not None and left <= 0.005:
         raise DeadlineExceeded(f"the deadline for {dependency.name} has passed", dependency=dependency.name) from error
     raise error
 
