@@ -18,6 +18,7 @@ from watchbill.features.catalog.model import (
 )
 from watchbill.features.catalog.reads import (
     dependencies,
+    distances,
     fallback_team,
     members,
     operations,
@@ -52,6 +53,7 @@ __all__ = [
     "Team",
     "TeamWrite",
     "dependencies",
+    "distances",
     "fallback_team",
     "known",
     "lock_catalog",

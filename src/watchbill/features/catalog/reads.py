@@ -142,6 +142,35 @@ def dependencies(tx: Tx, *, service_id: UUID) -> Dependencies:
     )
 
 
+def distances(tx: Tx, *, service_ids: Collection[UUID], most: int = 4) -> dict[UUID, int]:
+    """How many steps away other live services are, as declared, up to ``most``.
+
+    0 for ``service_ids`` themselves, 1 for what they depend on, 2 for what that depends on; -1 for what depends on
+    them. A service that is both counts as the dependency.
+    """
+    found = dict.fromkeys(service_ids, 0)
+    for sign, near, far in ((1, "service_id", "depends_on_id"), (-1, "depends_on_id", "service_id")):
+        rows = tx.execute(
+            sa.text(
+                f"""
+                WITH RECURSIVE reached (id, steps) AS (
+                    SELECT id, 0 FROM unnest(CAST(:ids AS uuid[])) AS given (id)
+                    UNION
+                    SELECT edge.{far}, reached.steps + 1
+                    FROM reached JOIN service_dependency AS edge ON edge.{near} = reached.id
+                    JOIN service ON service.id = edge.{far} AND service.removed_at IS NULL
+                    WHERE reached.steps < :most
+                )
+                SELECT id, min(steps) AS steps FROM reached GROUP BY id
+                """
+            ),
+            {"ids": list(service_ids), "most": most},
+        )
+        for row in rows:
+            found.setdefault(row.id, sign * row.steps)
+    return found
+
+
 def _any(column: sa.Column[UUID], ids: Collection[UUID]) -> sa.ColumnElement[bool]:
     return column == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid)))
 
