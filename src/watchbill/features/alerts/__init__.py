@@ -31,7 +31,7 @@ from watchbill.features.alerts.model import (
     Urgency,
 )
 from watchbill.features.alerts.retention import DELIVERIES_FOR, RESOLVED_FOR, forget_alerts, forget_deliveries
-from watchbill.features.alerts.store import BusyError, lock_alert
+from watchbill.features.alerts.store import BusyError, lock_alert, new_deliveries
 
 __all__ = [
     "BEAT_EVERY",
@@ -66,6 +66,7 @@ __all__ = [
     "integration_by_key",
     "integrations",
     "lock_alert",
+    "new_deliveries",
     "open_alerts",
     "previous_incident",
     "revoke_integration",

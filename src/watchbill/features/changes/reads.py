@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from watchbill.features import incidents
 from watchbill.features.changes import store
+from watchbill.features.changes.dora import Dora, Lockstep, lockstep, measure
 from watchbill.features.changes.model import Change, ChangeKind
 from watchbill.kernel.errors import NotFound
 from watchbill.runtime.db import Tx
@@ -61,3 +63,33 @@ def latest_good_version(
         not_version=not_version,
     )
     return found[0] if found else None
+
+
+def dora_of(tx: Tx, *, service_id: UUID, environment: str = "production", days: int = 90) -> Dora:
+    """The five measures of one service (`watchbill.features.changes.dora`)."""
+    since = tx.now - timedelta(days=days)
+    found = store.between(
+        tx, start_at=since, end_at=tx.now + timedelta(seconds=1), service_ids=[service_id], environment=environment
+    )
+    touching = incidents.incidents_touching(tx, service_ids=[service_id], start_at=since, end_at=tx.now)
+    troubles = [
+        (one.opened_at, one.resolved_at)
+        for _, _, one in touching
+        if one.phase == "declared" and one.environment == environment
+    ]
+    return measure(found, troubles, days=days, now=tx.now)
+
+
+def lockstep_of(tx: Tx, *, service: str, environment: str = "production", days: int = 90) -> list[Lockstep]:
+    """The services that go out together with this one."""
+    since = tx.now - timedelta(days=days)
+    found = store.between(
+        tx,
+        start_at=since,
+        end_at=tx.now + timedelta(seconds=1),
+        service_ids=None,
+        environment=environment,
+        kinds=["deploy"],
+        limit=20_000,
+    )
+    return lockstep(found, service=service)

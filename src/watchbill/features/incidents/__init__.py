@@ -34,6 +34,7 @@ from watchbill.features.incidents.model import (
     Phase,
 )
 from watchbill.features.incidents.store import lock_candidates, lock_incident, services_of
+from watchbill.features.incidents.store import touching as incidents_touching
 
 __all__ = [
     "LIVE",
@@ -56,6 +57,7 @@ __all__ = [
     "incident_by_id",
     "incident_by_number",
     "incident_list",
+    "incidents_touching",
     "is_worse",
     "join_service",
     "lock_candidates",

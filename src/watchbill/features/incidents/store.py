@@ -122,3 +122,23 @@ def services_of(tx: Tx, *, incident_ids: Sequence[UUID]) -> dict[UUID, list[UUID
     for row in rows:
         found.setdefault(row.incident_id, []).append(row.service_id)
     return found
+
+
+def touching(
+    tx: Tx, *, service_ids: Collection[UUID], start_at: datetime, end_at: datetime, limit: int = 1000
+) -> list[tuple[UUID, datetime, Incident]]:
+    """(service, joined, incident) of the incidents that were open at any time in [start_at, end_at), oldest first."""
+    if not service_ids:
+        return []
+    rows = tx.execute(
+        sa.select(incident, incident_service.c.service_id.label("member_id"), incident_service.c.joined_at)
+        .join(incident_service, incident_service.c.incident_id == incident.c.id)
+        .where(
+            incident_service.c.service_id == sa.any_(sa.literal(sorted(service_ids), sa.ARRAY(sa.Uuid))),
+            incident_service.c.joined_at < end_at,
+            sa.or_(incident.c.resolved_at.is_(None), incident.c.resolved_at >= start_at),
+        )
+        .order_by(incident_service.c.joined_at, incident.c.id)
+        .limit(limit)
+    )
+    return [(row.member_id, row.joined_at, to_incident(row)) for row in rows]

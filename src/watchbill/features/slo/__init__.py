@@ -1,4 +1,7 @@
-"""SLOs: objectives on operations, error budgets, and the alerts that come from burning them."""
+"""SLOs: objectives on operations, error budgets, and the alerts that come from burning them.
+
+The modules `replay` and `judging` belong to this face too: import them where they are used, they bring numpy.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,10 @@ from watchbill.features.slo.reads import (
     SloDetail,
     SloView,
     at_risk,
+    buckets,
     observer_note,
     series,
+    slice_seconds,
     slo_detail,
     slos,
     states,
@@ -67,11 +72,13 @@ __all__ = [
     "Tier",
     "WindowReading",
     "at_risk",
+    "buckets",
     "build_evaluator",
     "check_objective",
     "default_objectives",
     "observer_note",
     "series",
+    "slice_seconds",
     "slo_detail",
     "slos",
     "states",

@@ -122,6 +122,12 @@ def observer_note(tx: Tx) -> str | None:
     return f"The observer is away: these figures are {rough_duration(tx.now - last[0])} old."
 
 
+def slice_seconds(tx: Tx) -> int:
+    """How long the slices are in which the observer counts; a minute before the first evaluation."""
+    last = store.last_evaluation(tx)
+    return last[1] if last else 60
+
+
 def states(tx: Tx, *, slo_ids: Collection[UUID] | None = None) -> dict[UUID, StateRow]:
     """The states as last written."""
     return store.states_of(tx, slo_ids=slo_ids)
@@ -156,6 +162,12 @@ def series(tx: Tx, *, slo: Slo, start: datetime, end: datetime, max_points: int 
                 )
             )
     return _downsampled(points, share, max_points)
+
+
+def buckets(tx: Tx, *, slo_id: UUID, start: datetime, end: datetime) -> list[tuple[datetime, int, int, int]]:
+    """(start, width in seconds, bad, total) of each bucket of the hours that touch [start, end), oldest first."""
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    return _buckets(store.read_series(tx, slo_id=slo_id, start=hour, end=end))
 
 
 def _buckets(hours: Sequence[store.SeriesHour]) -> list[tuple[datetime, int, int, int]]:
