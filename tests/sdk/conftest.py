@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from watchbill_sdk import CHAOS, HEALTH, switches
+from watchbill_sdk import CHAOS, HEALTH, RECORDER, switches
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,9 @@ def _process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(module, "_current", None)
     monkeypatch.setattr("atexit.register", lambda function: function)
     monkeypatch.setattr(CHAOS, "service", "")
+    RECORDER.start_again()
+    RECORDER._evidence.clear()
+    RECORDER._sources.clear()
     handler, factory = signal.getsignal(signal.SIGTERM), logging.getLogRecordFactory()
     yield
     signal.signal(signal.SIGTERM, handler)

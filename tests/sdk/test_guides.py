@@ -19,8 +19,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 import uvicorn
 
-from watchbill_sdk.recorder import RECORDER
-
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "sdk"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -171,8 +169,6 @@ def run_session(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVERS))
 def test_the_guide_of_a_framework_is_true_against_its_real_server(name: str) -> None:
-    for counter in RECORDER._counters.values():
-        counter.value = 0
     with served(name, SERVERS[name]) as (_, ports):
         run_session(name, changed(blocks(FOLDER / f"{name}.md", "pycon client"), ports))
 

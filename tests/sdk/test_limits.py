@@ -27,7 +27,7 @@ def test_gradient2_grows_by_a_fifth_of_the_queue_while_latency_is_steady() -> No
 
 
 def test_gradient2_shrinks_by_the_ratio_of_slow_to_fast_average() -> None:
-    """Eleventh sample of 0.4 after ten of 0.1: long = (0.1·599 + 0.4·2)/601 = 0.100998; gradient max(½, 1.5·long/0.4) = ½;
+    """Eleventh sample of 0.4 after ten of 0.1: long (0.1·599 + 0.4·2)/601 = 0.100998; max(½, 1.5·long/0.4) = ½.
     with 0.2: long = 0.1003328, gradient = 0.752496, 100·0.8 + 0.2·(75.2496 + 4) = 95.8499."""
     ten = Gradient2(estimate=100.0, long_rtt=0.1, samples=10)
     assert ten.step(Sample(0.4, 100)).estimate == pytest.approx(100 * 0.8 + 0.2 * (50 + 4))
