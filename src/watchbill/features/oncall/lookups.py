@@ -136,7 +136,7 @@ def planned(
 
 
 def _spans(plan: plans.Plan, start_at: datetime, end_at: datetime, slot: str = PRIMARY) -> list[Span]:
-    calculator = plan.calculator if plan.calculator.plain else plan.calculator.slot(slot)
+    calculator = plan.calculator if plan.calculator.plain and slot == PRIMARY else plan.calculator.slot(slot)
     return list(logic.spans(calculator, start_at, end_at))
 
 
@@ -179,6 +179,13 @@ def all_gaps(
     for team_id in wanted or ():
         found.setdefault(team_id, [(begin, end_at)] if begin < end_at else [])
     return found
+
+
+def gaps_of(
+    plan: plans.Plan, start_at: datetime, end_at: datetime, *, slot: str = PRIMARY
+) -> list[tuple[datetime, datetime]]:
+    """When nobody holds a slot of this plan within the window."""
+    return logic.gaps(_spans(plan, start_at, end_at, slot), start_at, end_at)
 
 
 def my_shifts(tx: Tx, *, person_id: UUID, start_at: datetime, end_at: datetime, shadows: bool = False) -> list[Shift]:
