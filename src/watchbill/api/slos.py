@@ -11,9 +11,10 @@ import msgspec
 from litestar import get
 from litestar.params import FromPath, QueryParameter
 
-from watchbill.api.given import GivenCaller, GivenDb
+from watchbill.api.given import GivenCaller, GivenDb, GivenObserver
 from watchbill.features import catalog, identity, slo
 from watchbill.features.slo import Point, SloView, State, Tier, WindowReading
+from watchbill.features.telemetry import CountColumns, GetCounts
 from watchbill.kernel.clock import as_utc, parse_instant
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime.db import Tx
@@ -166,6 +167,31 @@ def show_slo(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID], start: Fr
         )
 
 
+@get("/slos/{slo_id:uuid}/counts", sync_to_thread=True)
+def slo_counts(
+    *,
+    caller: GivenCaller,
+    db: GivenDb,
+    observer: GivenObserver,
+    slo_id: FromPath[UUID],
+    start: From = None,
+    end: To = None,
+) -> CountColumns:
+    """The counts behind an SLO, slice by slice, of at most 31 days; 503 while the observer is away."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        one = slo.slo_detail(tx, id=slo_id).view.slo
+        width = slo.slice_seconds(tx)
+        until = _instant(end, "to") or tx.now
+    since = _instant(start, "from") or until - timedelta(days=1)
+    counted: CountColumns = observer.ask(
+        GetCounts(
+            operation_id=one.operation_id, objective=one.name, start_at=since, end_at=until, slice_seconds=width
+        )
+    )
+    return counted
+
+
 def _team_id(tx: Tx, name: str | None) -> UUID | None:
     if name is None:
         return None
@@ -193,4 +219,4 @@ def _instant(text: str | None, field: str) -> datetime | None:
         raise Invalid(f"{field}: {error}", field=field, hint="write 2026-03-02T09:00:00Z") from error
 
 
-handlers = [list_slos, show_slo]
+handlers = [list_slos, show_slo, slo_counts]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,13 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from litestar.testing import TestClient
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from tests.serving import nothing, serving
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
 from watchbill.features import identity
@@ -92,26 +90,12 @@ def _fill(store: TelemetryStore) -> None:
     store.insert_logs([logs.SerializeToString()])
 
 
-async def _nothing_else(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "lifespan":
-        return
-    await send({"type": "http.response.start", "status": 404, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
-
-
 @pytest.fixture
 def observer_url(store: TelemetryStore) -> Iterator[str]:
     """A real HTTP server with the observer's door over the real engine, filled with three traces."""
     _fill(store)
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = Questions(store, Signer([KEY]), other=_nothing_else)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listener.close()
+    with serving(Questions(store, Signer([KEY]), other=nothing), lifespan="off") as url:
+        yield url
 
 
 def find(observer: Observer, **conditions: Any) -> list[str]:

@@ -1,11 +1,12 @@
 """Telemetry in ClickHouse: OTLP in, counts of good and bad events out. Only the observer process uses it."""
 
 from watchbill.features.telemetry import asking
-from watchbill.features.telemetry.asking import FindTraces, GetLogs, GetTrace
+from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace
 from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
+    CountColumns,
     Inserted,
     LogLine,
     OperationMatch,
@@ -20,11 +21,15 @@ from watchbill.features.telemetry.model import (
 )
 from watchbill.features.telemetry.remote import Observer
 from watchbill.features.telemetry.store import TelemetryStore
+from watchbill.features.telemetry.versions import GetVersions, Versions, VersionSlice
 
 __all__ = [
+    "CountColumns",
     "FindTraces",
+    "GetCounts",
     "GetLogs",
     "GetTrace",
+    "GetVersions",
     "GroupCommit",
     "Inserted",
     "LateSpans",
@@ -39,6 +44,8 @@ __all__ = [
     "Span",
     "TelemetryStore",
     "TraceLine",
+    "VersionSlice",
+    "Versions",
     "WindowCount",
     "asking",
     "ranges_to_derive",

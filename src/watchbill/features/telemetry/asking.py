@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from watchbill.features.telemetry import traces
+from watchbill.features.telemetry import counts, traces
 from watchbill.features.telemetry.engine import Engine
-from watchbill.features.telemetry.model import LogLine, Outcome, Span, TraceLine
+from watchbill.features.telemetry.model import CountColumns, LogLine, Outcome, Span, TraceLine
+from watchbill.features.telemetry.versions import GetVersions, Versions, versions_of
 from watchbill.kernel.errors import Invalid
 
 PATH = "/questions"
@@ -58,16 +60,26 @@ class GetLogs(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="l
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
-Question = FindTraces | GetTrace | GetLogs
+class GetCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="counts"):
+    """The counts of one operation and objective, slice by slice; both ends are floored to whole slices."""
+
+    operation_id: UUID
+    objective: str
+    start_at: datetime
+    end_at: datetime
+    slice_seconds: Annotated[int, Meta(ge=1, le=3600)]
+
+
+Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions
 
 ANSWERS: Mapping[type[Any], Any] = {
     FindTraces: list[TraceLine],
     GetTrace: list[Span],
     GetLogs: list[LogLine],
+    GetCounts: CountColumns,
+    GetVersions: Versions,
 }
 """The type of each question's answer."""
-
-Ask = Literal["find_traces", "trace", "logs"]
 
 
 def answer(engine: Engine, question: Question) -> Any:
@@ -97,6 +109,19 @@ def answer(engine: Engine, question: Question) -> Any:
             return traces.spans_of(engine, trace_id=question.trace_id)
         case GetLogs():
             return traces.logs_of(engine, trace_id=question.trace_id, limit=question.limit)
+        case GetCounts():
+            _check_range(question.start_at, question.end_at)
+            return counts.columns(
+                engine,
+                operation_id=question.operation_id,
+                objective=question.objective,
+                start_at=question.start_at,
+                end_at=question.end_at,
+                slice_seconds=question.slice_seconds,
+            )
+        case GetVersions():
+            _check_range(question.start_at, question.end_at)
+            return versions_of(engine, question)
 
 
 def _check_range(start_at: datetime, end_at: datetime) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
-from watchbill.features.telemetry.model import OperationMatch
+from watchbill.features.telemetry.engine import Engine
+from watchbill.features.telemetry.model import CountColumns, OperationMatch
 
 ENTRY = "(ParentSpanId IN ('', '0000000000000000') OR SpanKind IN ('Server', 'SPAN_KIND_SERVER', 'SERVER'))"
 _FAILED_STATUS = "StatusCode IN ('Error', 'STATUS_CODE_ERROR', 'ERROR')"
@@ -214,3 +217,53 @@ WHERE slice_seconds = {{width:UInt32}}
     AND slice >= toDateTime({{from:UInt32}}, 'UTC') AND slice < toDateTime({{to:UInt32}}, 'UTC') {some}
 GROUP BY operation_id, objective
 """
+
+
+def columns(
+    engine: Engine, *, operation_id: UUID, objective: str, start_at: datetime, end_at: datetime, slice_seconds: int
+) -> CountColumns:
+    """What was counted for one operation and objective, as columns."""
+    first, last = (int(at.timestamp()) // slice_seconds for at in (start_at, end_at))
+    given = {"from": first * slice_seconds, "to": last * slice_seconds, "width": slice_seconds}
+    rows = engine.rows(
+        """SELECT intDiv(toUnixTimestamp(slice), {width:UInt32}), good, total, measured
+        FROM watchbill_sli_counts FINAL
+        WHERE slice_seconds = {width:UInt32} AND operation_id = {operation:UUID} AND objective = {objective:String}
+            AND slice >= toDateTime({from:UInt32}, 'UTC') AND slice < toDateTime({to:UInt32}, 'UTC')
+        ORDER BY slice""",
+        {**given, "operation": str(operation_id), "objective": objective},
+    )
+    heard = {at // slice_seconds - first for (at,) in engine.rows(REPORTED_SQL, given)}
+    offsets: list[int] = []
+    bad: list[int] = []
+    total: list[int] = []
+    for number, good, events, measured in rows:
+        offset = number - first
+        if not measured:
+            heard.discard(offset)
+        elif events > 0:
+            heard.add(offset)
+            whole = int(events + 0.5)
+            offsets.append(offset)
+            total.append(whole)
+            bad.append(min(max(int(events - good + 0.5), 0), whole))
+    return CountColumns(
+        first=first,
+        slice_seconds=slice_seconds,
+        slices=last - first,
+        offsets=offsets,
+        bad=bad,
+        total=total,
+        unmeasured=_gaps(sorted(heard), last - first),
+    )
+
+
+def _gaps(there: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """The stretches [from, until) of ``range(length)`` that are not in ``there``, which is sorted."""
+    gaps: list[tuple[int, int]] = []
+    expected = 0
+    for place in [*there, length]:
+        if place > expected:
+            gaps.append((expected, place))
+        expected = place + 1
+    return gaps

@@ -95,6 +95,23 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     resource: dict[str, str]
 
 
+class CountColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of ``slices`` consecutive slices from number ``first`` (Unix seconds // ``slice_seconds``).
+
+    ``offsets`` names the slices with events, in order, with their ``bad`` and ``total`` in whole events (weighted
+    counts are rounded once). ``unmeasured`` are stretches [from, until) of offsets in which nobody reported, or the
+    sampling was unknown; the rest of the slices had no events.
+    """
+
+    first: int
+    slice_seconds: int
+    slices: int
+    offsets: list[int]
+    bad: list[int]
+    total: list[int]
+    unmeasured: list[tuple[int, int]]
+
+
 class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
     """One trace in a list, told by its root or SERVER span that was looked for. ``outcome`` is what an SLI counts."""
 
