@@ -89,3 +89,16 @@ manifest_source = sa.Table(
     sa.Column("applied_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
 )
+
+team_channel = sa.Table(
+    "team_channel",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.UniqueConstraint("team_id", "name"),
+)
+"""Where a whole team is told: a chat channel, a webhook. Not in manifests: an address may be a secret."""

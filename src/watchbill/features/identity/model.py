@@ -35,7 +35,11 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContactMethod(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to reach a person; a lower ``position`` is tried first. Unverified ones are tried too."""
+    """One way to reach a person; a lower ``position`` is tried first. Unverified ones are tried too.
+
+    ``proved_at`` is when an answer last came back through it, ``tried_at`` when a message that is no page was
+    last sent over it, and ``tried_error`` what the provider said when that failed.
+    """
 
     id: UUID
     person_id: UUID
@@ -44,6 +48,9 @@ class ContactMethod(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     verified_at: datetime | None
     created_at: datetime
+    proved_at: datetime | None = None
+    tried_at: datetime | None = None
+    tried_error: str | None = None
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from watchbill.runtime.db import Instant, metadata
 
@@ -35,7 +36,51 @@ contact_method = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("verified_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("proved_at", Instant),
+    sa.Column("tried_at", Instant),
+    sa.Column("tried_error", sa.Text),
     sa.UniqueConstraint("person_id", "channel", "address"),
+)
+
+contact_code = sa.Table(
+    "contact_code",
+    metadata,
+    sa.Column("contact_method_id", sa.Uuid, sa.ForeignKey("contact_method.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+personal_rule = sa.Table(
+    "personal_rule",
+    metadata,
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id"), primary_key=True),
+    sa.Column("rule", JSONB, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+)
+
+reach_test = sa.Table(
+    "reach_test",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id"), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("answer_by", Instant, nullable=False),
+    sa.Column("answered_at", Instant),
+    sa.Column("channel", sa.Text),
+    sa.CheckConstraint("state IN ('open', 'answered', 'unanswered')", name="state"),
+    sa.Index("ix_reach_test_person_id_started_at", "person_id", "started_at"),
+)
+
+web_push_key = sa.Table(
+    "web_push_key",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("private_key", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.CheckConstraint("id = 1", name="one"),
 )
 
 token = sa.Table(

@@ -65,13 +65,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """``due_at`` is when it may go out; ``attempts`` counts tries at the provider."""
+    """``due_at`` is when it may go out; ``attempts`` counts tries at the provider.
+
+    ``person_id`` is None when a team's channel is told (``team_channel_id``). ``sending_at`` is when it was first
+    handed to its channel, ``about`` the service (else the incident) it was about, and ``bundle_id`` the
+    notification whose message carries this one too.
+    """
 
     id: UUID
     page_id: UUID
     epoch: int
     step: int
-    person_id: UUID
+    person_id: UUID | None
     channel: str
     address: str
     state: NotificationState
@@ -82,6 +87,10 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     sent_at: datetime | None
     settled_at: datetime | None
+    team_channel_id: UUID | None = None
+    sending_at: datetime | None = None
+    about: UUID | None = None
+    bundle_id: UUID | None = None
 
 
 class PageDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,8 @@ notification = sa.Table(
     sa.Column("page_id", sa.Uuid, sa.ForeignKey("page.id"), nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("step", sa.Integer, nullable=False),
-    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id"), nullable=False),
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id")),
+    sa.Column("team_channel_id", sa.Uuid),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -62,9 +63,32 @@ notification = sa.Table(
     sa.Column("due_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
     sa.Column("settled_at", Instant),
+    sa.Column("sending_at", Instant),
+    sa.Column("about", sa.Uuid),
+    sa.Column("bundle_id", sa.Uuid),
     sa.CheckConstraint("state IN ('queued', 'sent', 'delivered', 'failed', 'cancelled')", name="state"),
     sa.Index("ix_notification_page", "page_id", "epoch", "step"),
+    sa.Index(
+        "ix_notification_storm", "address", "sending_at", postgresql_where=sa.text("sending_at IS NOT NULL")
+    ),
+    sa.Index("ix_notification_bundle", "bundle_id", postgresql_where=sa.text("bundle_id IS NOT NULL")),
+    sa.Index(
+        "ix_notification_waiting",
+        "address",
+        postgresql_where=sa.text("state = 'queued' AND sending_at IS NULL"),
+    ),
 )
+
+channel_throttle = sa.Table(
+    "channel_throttle",
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("per_second", sa.Double, nullable=False),
+    sa.Column("burst", sa.Integer, nullable=False),
+    sa.Column("next_at", Instant, nullable=False),
+    sa.CheckConstraint("per_second > 0 AND burst > 0", name="positive"),
+)
+"""How fast a channel may be used, by all pagers together; ``next_at`` is the theoretical arrival time."""
 
 
 def to_page(row: Any) -> Page:
