@@ -9,13 +9,14 @@ import msgspec
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, World
 from watchbill.manifest.gather import gather
-from watchbill.manifest.sections import escalation, objectives, on_call, ownership, people
+from watchbill.manifest.sections import escalation, gate, objectives, on_call, ownership, people
 
 CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     people.check,
     ownership.check,
     on_call.check,
     escalation.check,
+    gate.check,
     objectives.check,
 )
 """One of each section."""

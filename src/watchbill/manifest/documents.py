@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from watchbill.manifest.sections.escalation import Escalation
+from watchbill.manifest.sections.gate import Gate
 from watchbill.manifest.sections.objectives import Objective
 from watchbill.manifest.sections.on_call import OnCall
 from watchbill.manifest.words import Environment, Login, Name, Part, Role, Text, Tier, Url
@@ -42,6 +43,7 @@ class TeamSpec(Part, frozen=True, kw_only=True):
     ] = "UTC"
     on_call: OnCall | None = None
     escalation: Escalation | None = None
+    gate: Annotated[Gate, Meta(description="What stops a deploy of the team's services.")] | None = None
 
 
 class Match(Part, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     repository: Url | None = None
     dashboard: Url | None = None
     telemetry: Telemetry | None = None
+    gate: Annotated[Gate, Meta(description="What stops a deploy.")] | None = None
     operations: (
         Annotated[
             list[Operation],
