@@ -17,6 +17,7 @@ from watchbill.features import alerts, catalog, identity, oncall, paging
 from watchbill.features.alerts.store import intake_beat
 from watchbill.features.catalog.actions import write_services, write_teams
 from watchbill.features.identity import Caller
+from watchbill.features.incidents import EvidenceAction
 from watchbill.features.paging import Message, SendOutcome
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.ids import new_id
@@ -36,6 +37,9 @@ class StageLinks:
 
     def incident(self, number: int) -> str:
         return f"https://watchbill.test/incidents/{number}"
+
+    def action(self, *, person_id: UUID, incident_id: UUID, action: EvidenceAction, now: datetime) -> str:
+        return f"https://watchbill.test/do/{action.name}/{action.subject}/{person_id}"
 
 
 class Stage:

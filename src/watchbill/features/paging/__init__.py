@@ -12,7 +12,7 @@ from watchbill.features.paging.actions import (
 )
 from watchbill.features.paging.duties import page_duties, routing_duties
 from watchbill.features.paging.last_resort import last_resort_problem
-from watchbill.features.paging.links import SignedLinks, open_link
+from watchbill.features.paging.links import SignedLinks, open_action, open_link
 from watchbill.features.paging.logic import policy_of
 from watchbill.features.paging.model import (
     EscalationPolicy,
@@ -47,6 +47,7 @@ __all__ = [
     "incident_detail",
     "incident_list",
     "last_resort_problem",
+    "open_action",
     "open_link",
     "page_duties",
     "page_team_for_test",

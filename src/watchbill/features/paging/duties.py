@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import structlog
 from watchbill.features import alerts, incidents
 from watchbill.features.alerts import BusyError
 from watchbill.features.paging import actions, escalation, routing, store
+from watchbill.features.paging.routing import Adviser
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
 from watchbill.runtime.due import DueRow, InsideDuty
@@ -39,11 +41,12 @@ class RouteAlert(_Duty):
 
     kind = alerts.ROUTE
 
-    def __init__(self, *, settle_for: timedelta) -> None:
+    def __init__(self, *, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> None:
         self._settle_for = settle_for
+        self._advisers = advisers
 
     def work(self, tx: Tx, row: DueRow) -> None:
-        routing.route_alert(tx, alert_id=UUID(row.subject), settle_for=self._settle_for)
+        routing.route_alert(tx, alert_id=UUID(row.subject), settle_for=self._settle_for, advisers=self._advisers)
 
 
 class ExpireAlert(_Duty):
@@ -114,9 +117,9 @@ class ReviewPage(_Duty):
         actions.review_page(tx, page_id=UUID(row.subject))
 
 
-def routing_duties(*, settle_for: timedelta) -> list[InsideDuty]:
-    """Duties that touch alerts and incidents; one loop works them."""
-    return [RouteAlert(settle_for=settle_for), ExpireAlert(), EndHold(), SettleIncident()]
+def routing_duties(*, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> list[InsideDuty]:
+    """Duties that touch alerts and incidents; one loop works them. ``advisers`` add evidence to new incidents."""
+    return [RouteAlert(settle_for=settle_for, advisers=advisers), ExpireAlert(), EndHold(), SettleIncident()]
 
 
 def page_duties() -> list[InsideDuty]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from watchbill.features.alerts import Alert
 from watchbill.features.incidents import Incident
 from watchbill.features.paging.model import Notification, Page
 from watchbill.kernel.clock import format_instant
 from watchbill.runtime.messages import Message
+
+
+class Evidence(NamedTuple):
+    """A line that helps, and a link that acts on it (empty: there is nothing to do about it from here)."""
+
+    text: str
+    label: str = ""
+    url: str = ""
 
 
 def compose(
@@ -21,6 +30,7 @@ def compose(
     person_name: str,
     acknowledge_url: str,
     incident_url: str,
+    evidence: Sequence[Evidence] = (),
 ) -> Message:
     """The message of one notification. Every try of it carries the same idempotency key."""
     firing = [alert for alert in alerts if alert.state in ("firing", "stale")]
@@ -34,6 +44,8 @@ def compose(
     ]
     if page.reason and page.epoch == 1:
         lines.append(f"Why you: {page.reason}, step {notification.step + 1}")
+    for found in evidence:
+        lines += ["", found.text, *([f"  {found.label}: {found.url}"] if found.url else [])]
     for alert in leading[:5]:
         lines += ["", f"• {alert.title}"]
         if alert.description:
@@ -67,6 +79,7 @@ def compose(
                 "url": incident_url,
             },
             "alerts": [{"title": alert.title, "labels": alert.labels} for alert in leading[:20]],
+            "evidence": [found._asdict() for found in evidence],
             "acknowledge_url": acknowledge_url,
         },
     )

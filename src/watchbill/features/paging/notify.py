@@ -13,9 +13,9 @@ import msgspec
 import structlog
 
 from watchbill.features import alerts, catalog, identity, incidents
-from watchbill.features.incidents import Incident
+from watchbill.features.incidents import EvidenceAction, Incident
 from watchbill.features.paging import escalation, logic, store
-from watchbill.features.paging.message import compose
+from watchbill.features.paging.message import Evidence, compose
 from watchbill.features.paging.model import Notification, Page
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
@@ -34,6 +34,10 @@ class Links(Protocol):
 
     def incident(self, number: int) -> str:
         """The incident's page."""
+        ...
+
+    def action(self, *, person_id: UUID, incident_id: UUID, action: EvidenceAction, now: datetime) -> str:
+        """A signed link to what can be done about a line of evidence."""
         ...
 
 
@@ -78,8 +82,19 @@ class SendNotification:
             person_name=person.name or person.login,
             acknowledge_url=self._links.acknowledge(person_id=person.id, page_id=page.id, now=tx.now),
             incident_url=self._links.incident(incident.number),
+            evidence=self._evidence(tx, incident, person.id),
         )
         return Job(message=message, notification=notification, page=page, incident=incident)
+
+    def _evidence(self, tx: Tx, incident: Incident, person_id: UUID) -> list[Evidence]:
+        found = []
+        for line in incidents.evidence_of(tx, incident_id=incident.id):
+            url = label = ""
+            if line.action is not None:
+                label = line.action.label
+                url = self._links.action(person_id=person_id, incident_id=incident.id, action=line.action, now=tx.now)
+            found.append(Evidence(line.text, label, url))
+        return found
 
     def perform(self, job: Job) -> SendOutcome:
         """Send it. A channel that breaks has failed to send: the try counts, and the next method follows."""

@@ -7,18 +7,26 @@ acknowledgement needs only its page and never waits for this.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 
 from watchbill.features import alerts, catalog, incidents
 from watchbill.features.alerts import Alert
 from watchbill.features.catalog import Service
 from watchbill.features.incidents import Incident
 from watchbill.features.paging import escalation, logic, store
+from watchbill.kernel.errors import Unavailable
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import system
+
+log = structlog.get_logger("watchbill.routing")
+
+Adviser = Callable[[Tx, Incident], None]
+"""Adds evidence to an incident that was just opened; what it raises is logged, and paging goes on."""
 
 _RESPONSE_LOCK = 0x57617463
 """The bytes of "Watc": one application-wide advisory lock."""
@@ -29,7 +37,7 @@ def lock_response(tx: Tx) -> None:
     tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESPONSE_LOCK})
 
 
-def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta) -> None:
+def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> None:
     """Take an alert to its owner, all in one commit.
 
     1. An alert that has ended may let its incident settle; nothing else.
@@ -39,6 +47,7 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta) -> None:
        operation declares it.
     5. The owner's page is opened with its first step; an acknowledged page begins a new epoch when
        another service joined or severity was raised.
+    6. Advisers say what may be the cause of an incident that opened.
     """
     lock_response(tx)
     alert = alerts.lock_alert(tx, alert_id=alert_id)
@@ -93,6 +102,19 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta) -> None:
         joined_service=joined_service,
         unowned=service is None,
     )
+    if opened:
+        _ask_advisers(tx, incident, advisers)
+
+
+def _ask_advisers(tx: Tx, incident: Incident, advisers: Sequence[Adviser]) -> None:
+    for advise in advisers:
+        try:
+            with tx.savepoint():
+                advise(tx, incident)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("no advice; paging goes on", incident=incident.number)
 
 
 def _tier(service: Service | None) -> int:

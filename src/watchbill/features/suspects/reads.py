@@ -1,0 +1,47 @@
+"""What is known about an incident's changes: candidates on its path, and when the trouble began."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from watchbill.features import alerts, catalog, changes, incidents
+from watchbill.features.changes import Change
+from watchbill.features.incidents import Incident
+from watchbill.features.suspects.logic import WINDOW
+from watchbill.features.suspects.model import Candidate
+from watchbill.runtime.db import Tx
+
+MOST = 20_000
+"""Changes of one window that are looked at; the newest first."""
+
+
+def onset_of(tx: Tx, *, incident: Incident) -> datetime:
+    """When the trouble began: the first start that an alert of it tells, else the incident's opening."""
+    started = [alert.started_at for alert in alerts.alerts_of_incident(tx, incident_id=incident.id)]
+    return min([*started, incident.opened_at])
+
+
+def candidates_of(tx: Tx, *, incident: Incident, onset_at: datetime) -> list[Candidate]:
+    """Every change of the day before the onset; those of services on the incident's path know how far they are."""
+    services = incidents.services_of(tx, incident_ids=[incident.id]).get(incident.id, [])
+    distances = catalog.distances(tx, service_ids=services) if services else {}
+    found = changes.changes_between(tx, start_at=onset_at - WINDOW, end_at=onset_at + timedelta(minutes=1), limit=MOST)
+    return [_candidate(change, distances, incident.environment) for change in found if change.state != "cancelled"]
+
+
+def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> Candidate:
+    return Candidate(
+        change_id=change.id,
+        service_id=change.service_id,
+        service=change.service_name,
+        kind=change.kind,
+        version=change.version,
+        previous_version=change.previous_version,
+        started_at=change.started_at,
+        finished_at=change.finished_at,
+        reversible={"yes": True, "no": False, "unknown": None}[change.reversible],
+        distance=distances.get(change.service_id) if change.service_id else None,
+        same_environment=change.environment == environment,
+        is_rollback=change.kind == "rollback",
+    )
