@@ -17,7 +17,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """Opens as suspected; declared when users are hurt. ``number`` is what people say aloud.
 
     ``team_id`` owns it (the owner of the first harmed service, or the fallback team when
-    ``unowned``); ``settle_at`` is when an undeclared, recovered incident resolves by itself.
+    ``unowned``); ``settle_at`` is when an undeclared, recovered incident resolves by itself. One that was
+    merged into another is resolved, and ``merged_into`` is that one.
     """
 
     id: UUID
@@ -36,6 +37,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     settle_at: datetime | None
     resolution: str | None
     resolved_by: UUID | None
+    merged_into: UUID | None = None
 
 
 class EvidenceAction(msgspec.Struct, frozen=True, kw_only=True):

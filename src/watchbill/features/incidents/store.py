@@ -42,12 +42,14 @@ incident = sa.Table(
     sa.Column("settle_at", Instant),
     sa.Column("resolution", sa.Text),
     sa.Column("resolved_by", sa.Uuid, sa.ForeignKey("person.id")),
+    sa.Column("merged_into", sa.Uuid, sa.ForeignKey("incident.id")),
     sa.CheckConstraint("state IN ('open', 'resolved')", name="state"),
     sa.CheckConstraint("phase IN ('suspected', 'declared')", name="phase"),
     sa.Index("ix_incident_open", "opened_at", postgresql_where=sa.text("state = 'open'")),
     sa.Index("ix_incident_service", "service_id", "state"),
     sa.Index("ix_incident_team", "team_id", "opened_at"),
     sa.Index("ix_incident_resolved_at", "resolved_at"),
+    sa.Index("ix_incident_merged_into", "merged_into", postgresql_where=sa.text("merged_into IS NOT NULL")),
 )
 
 incident_service = sa.Table(
@@ -66,6 +68,16 @@ incident_evidence = sa.Table(
     sa.Column("lines", JSONB, nullable=False),
     sa.Column("written_at", Instant, nullable=False),
 )
+
+incident_merge = sa.Table(
+    "incident_merge",
+    metadata,
+    sa.Column("incident_id", sa.Uuid, sa.ForeignKey("incident.id"), primary_key=True),
+    sa.Column("into_id", sa.Uuid, sa.ForeignKey("incident.id"), nullable=False),
+    sa.Column("merged_at", Instant, nullable=False),
+    sa.Column("moved", JSONB, nullable=False),
+)
+"""What moved when an incident was merged, so that it can move back; one line while it is merged."""
 
 
 def to_incident(row: Any) -> Incident:

@@ -11,25 +11,56 @@ import msgspec
 
 from watchbill.features.alerts import Alert
 from watchbill.features.incidents import Incident
+from watchbill.features.oncall import Window
 from watchbill.runtime.ledger import Entry
 
 PageState = Literal["held", "escalating", "acknowledged", "ended"]
 NotificationState = Literal["queued", "sent", "delivered", "failed", "cancelled"]
 
+OFFICE_HOURS = (Window(days=(0, 1, 2, 3, 4), start_minute=9 * 60, minutes=8 * 60),)
+"""Monday to Friday, 09:00 to 17:00."""
+
+
+class Hours(msgspec.Struct, frozen=True, kw_only=True):
+    """Windows of the week on the policy's wall clock; ``outside`` means all the time but these.
+
+    ``office`` marks the office hours, which leave out public holidays.
+    """
+
+    windows: tuple[Window, ...]
+    office: bool = False
+    outside: bool = False
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to notify, and how long to wait for an acknowledgement before the next step.
 
-    ``notify`` holds ``on-call``, ``next-on-call``, ``team``, ``leads`` and ``person:<login>``.
+    ``notify`` holds ``on-call``, ``next-on-call``, ``layer:<name>``, ``team``, ``team:<name>``, ``leads``,
+    ``round-robin``, ``person:<login>`` and ``channel:<name>``. With ``call_every_seconds`` its people are notified
+    again and again until somebody acknowledges. ``during`` and ``tiers`` are conditions: where one does not hold,
+    the step is skipped at once.
     """
 
     notify: tuple[str, ...]
     wait_seconds: int = 300
+    call_every_seconds: int | None = None
+    during: Hours | None = None
+    tiers: tuple[int, ...] = ()
 
 
 class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps in order. The last repeats ``repeat_last`` times, then the organisation's fallback is paged."""
+    """The steps in order. The last repeats ``repeat_last`` times, then the organisation's fallback is paged.
 
+    Hours are read in ``time_zone``. Outside ``office_hours`` (never on days of the calendar ``holidays``) the pages
+    of services whose tier is in ``hold_tiers`` wait for the next working day, unless the severity is
+    ``pages_from`` or worse.
+    """
+
+    time_zone: str = "UTC"
+    holidays: str = ""
+    office_hours: tuple[Window, ...] = OFFICE_HOURS
+    hold_tiers: tuple[int, ...] = ()
+    pages_from: str = "sev2"
     steps: tuple[Step, ...] = (
         Step(notify=("on-call",)),
         Step(notify=("next-on-call",)),
@@ -41,7 +72,12 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """``step`` is the number of the next step to take (0-based; past the policy's end it repeats, then falls back)."""
+    """``step`` is the number of the next step to take (0-based; past the policy's end it repeats, then falls back).
+
+    ``tier`` is that of the most critical service harmed, as last decided. A held page has ``held_because`` and is
+    due when it is released. ``snoozed``: acknowledged until a time that a person chose. ``handover_to`` was asked by
+    ``handover_by`` to take it over, and has until ``handover_until``.
+    """
 
     id: UUID
     incident_id: UUID
@@ -58,6 +94,12 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_until: datetime | None
     ended_at: datetime | None
     ended_because: str | None
+    tier: int | None = None
+    held_because: str | None = None
+    snoozed: bool = False
+    handover_to: UUID | None = None
+    handover_by: UUID | None = None
+    handover_until: datetime | None = None
 
     @property
     def acknowledge_for(self) -> timedelta:

@@ -32,6 +32,12 @@ page = sa.Table(
     sa.Column("acknowledged_until", Instant),
     sa.Column("ended_at", Instant),
     sa.Column("ended_because", sa.Text),
+    sa.Column("tier", sa.SmallInteger),
+    sa.Column("held_because", sa.Text),
+    sa.Column("snoozed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("handover_to", sa.Uuid, sa.ForeignKey("person.id")),
+    sa.Column("handover_by", sa.Uuid, sa.ForeignKey("person.id")),
+    sa.Column("handover_until", Instant),
     sa.CheckConstraint("state IN ('held', 'escalating', 'acknowledged', 'ended')", name="state"),
     sa.Index(
         "uq_page_one_per_team",
@@ -89,6 +95,14 @@ channel_throttle = sa.Table(
     sa.CheckConstraint("per_second > 0 AND burst > 0", name="positive"),
 )
 """How fast a channel may be used, by all pagers together; ``next_at`` is the theoretical arrival time."""
+
+round_robin = sa.Table(
+    "round_robin",
+    metadata,
+    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id"), primary_key=True),
+    sa.Column("taken", sa.BigInteger, nullable=False),
+)
+"""How many turns of a team's round-robin steps have been taken."""
 
 
 def to_page(row: Any) -> Page:
