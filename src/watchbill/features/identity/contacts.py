@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from watchbill.features.identity.logic import is_email
+from watchbill.features.identity.addresses import check_address
 from watchbill.features.identity.model import ContactMethod
 from watchbill.features.identity.store import contact_method
-from watchbill.kernel.errors import Invalid, NotFound
+from watchbill.kernel.errors import NotFound
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import Actor
-
-CHANNELS = ("email", "ntfy", "webhook", "apprise")
-
 
 _METHODS = (
     sa.select(contact_method)
@@ -134,6 +130,7 @@ def verify_contact_method(tx: Tx, *, contact_method_id: UUID, actor: Actor) -> N
         .where(contact_method.c.id == contact_method_id, contact_method.c.verified_at.is_(None))
         .values(verified_at=tx.now)
     )
+    tx.execute(sa.update(contact_method).where(contact_method.c.id == contact_method_id).values(proved_at=tx.now))
     if changed.rowcount == 1:
         ledger.append(
             tx,
@@ -142,38 +139,3 @@ def verify_contact_method(tx: Tx, *, contact_method_id: UUID, actor: Actor) -> N
             subject=("person", row.person_id),
             data={"contact_method_id": str(contact_method_id), "channel": row.channel},
         )
-
-
-def check_address(channel: str, address: str) -> str:
-    """The address, trimmed, when this channel could reach it.
-
-    Raises:
-        Invalid: it could not; says how to write it.
-    """
-    cleaned = address.strip()
-    if channel not in CHANNELS:
-        raise Invalid(f"there is no channel '{channel}'", field="channel", hint=f"use one of {', '.join(CHANNELS)}")
-    if not cleaned or len(cleaned) > 2000 or any(ord(sign) < 32 for sign in cleaned):
-        raise Invalid("the address is empty, too long or has control characters", field="address")
-    if channel == "email" and not is_email(cleaned):
-        raise Invalid(f"'{cleaned}' is not an e-mail address", field="address", hint="write name@example.org")
-    if channel in {"webhook", "ntfy"}:
-        _check_url(cleaned)
-    if channel == "apprise" and "://" not in cleaned:
-        raise Invalid(
-            "not an apprise URL",
-            field="address",
-            hint="write scheme://…, see https://appriseit.com/services/",
-        )
-    return cleaned
-
-
-def _check_url(address: str) -> None:
-    """Raise Invalid unless it is an http(s) URL with a host. Where it may lead is the SSRF guard's to say."""
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise Invalid("not an http or https URL", field="address", hint="write https://host/path")

@@ -10,7 +10,7 @@ from watchbill.features.identity import passwords
 from watchbill.features.identity.actions import change_person, ensure_people, person_by_id
 from watchbill.features.identity.model import Person, Role
 from watchbill.features.identity.sessions import open_session
-from watchbill.features.identity.store import contact_method, person, session
+from watchbill.features.identity.store import contact_method, person, personal_rule, reach_test, session
 from watchbill.kernel.errors import Conflict, Forbidden
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
@@ -97,7 +97,8 @@ def erase_person(tx: Tx, *, person_id: UUID, actor: Actor) -> None:
     if before.erased_at is not None:
         return
     tx.execute(sa.delete(session).where(session.c.person_id == person_id))
-    tx.execute(sa.delete(contact_method).where(contact_method.c.person_id == person_id))
+    for kept in (contact_method, personal_rule, reach_test):
+        tx.execute(sa.delete(kept).where(kept.c.person_id == person_id))
     tx.execute(
         sa.update(person)
         .where(person.c.id == person_id)
