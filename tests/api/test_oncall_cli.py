@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,7 +88,7 @@ def test_bob_takes_over_and_the_rota_shows_why(run: Run) -> None:
     assert "bob@example.org is on call for payments" in said
     code, strip = run("show", "payments", "--days", "14")
     assert code == 0, strip
-    assert "override: dentist" in strip
+    assert "put on call by an override (dentist)" in strip
     assert "█" in strip
     assert "warning: only 2 people are in the rotation" in strip
     shifts = json.loads(run("show", "payments", "--json")[1])["shifts"]
@@ -119,3 +121,35 @@ def test_a_time_that_is_none_says_how_to_write_one(run: Run, when: str) -> None:
     code, said = run("now", "--team", "payments", "--at", when)
     assert code == 2
     assert "is not a time" in said
+
+
+def test_bob_takes_alices_time_by_a_swap_and_a_calendar_fetches_it(run: Run, tmp_path: Path) -> None:
+    who = json.loads(run("now", "--team", "payments", "--json")[1])[0]["on_call"]["person"]["login"]
+    other = "bob@example.org" if who.startswith("alice") else "alice@example.org"
+    code, said = run("swap", "request", "payments", "--from", "1h", "--to", "3h", "--person", who, "--json")
+    assert code == 0, said
+    offer = json.loads(said)["id"]
+    assert run("swap", "answer", offer, "accept", "--person", other)[0] == 3, "who is not in the team cannot accept"
+    assert run("swap", "answer", offer, "withdraw")[0] == 0
+    assert "withdrawn" in run("swap", "list", "--team", "payments")[1]
+    code, said = run("override", "payments", "--person", other, "--to", "2h", "--preview")
+    assert code == 0, said
+    assert "nothing is changed" in said
+    code, said = run("time-off", "add", "--from", "1h", "--to", "3h", "--person", who, "--note", "secret")
+    assert code == 0, said
+    code, said = run("check", "--team", "payments")
+    assert code == 0, said
+    assert f"{who} is away but on call" in said
+    assert run("check")[0] == 1, "the team without a rotation is a gap"
+    made = json.loads(run("feed", "create", "--team", "payments", "--person", who, "--json")[1])
+    fetched = urllib.request.urlopen(made["url"].replace("http://127.0.0.1:8080", os.environ["WATCHBILL_URL"])).read()
+    assert icalendar.Calendar.from_ical(fetched).walk("VEVENT")
+    assert run("feed", "revoke", made["id"])[0] == 0
+    bad = tmp_path / "bomb.ics"
+    bad.write_text(
+        "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260101T000000Z\nDTEND:20260101T000001Z\n"
+        "RRULE:FREQ=SECONDLY\nEND:VEVENT\nEND:VCALENDAR\n"
+    )
+    code, said = run("time-off", "import", str(bad), "--person", who)
+    assert code == 2, said
+    assert "repeats within a day" in said

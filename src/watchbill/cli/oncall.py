@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from watchbill.cli import oncall_away, oncall_swaps
 from watchbill.cli.client import Client
+from watchbill.cli.oncall_times import AT_HELP, sent
 from watchbill.cli.output import Home, Json, emit, rows, when
 from watchbill.kernel.clock import format_instant, parse_instant
-from watchbill.kernel.durations import parse_duration, rough_duration
-from watchbill.kernel.errors import Invalid
+from watchbill.kernel.durations import rough_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 TeamName = Annotated[str, typer.Argument(help="A team's name.")]
 
-app = typer.Typer(help="Who is on call, shifts, overrides and gaps.")
+app = typer.Typer(help="Who is on call, shifts, overrides, swaps, time off and gaps.")
+app.add_typer(oncall_swaps.app, name="swap")
+app.add_typer(oncall_away.time_off, name="time-off")
+app.add_typer(oncall_away.feed, name="feed")
 
-_AT_HELP = 'RFC 3339, "2026-03-02 09:00" in your zone, or a time ahead such as 2h.'
 Team = Annotated[str | None, typer.Option("--team", help="A team's name.")]
 Service = Annotated[str | None, typer.Option("--service", help="A service's name; its owner is asked.")]
+Slot = Annotated[str, typer.Option("--slot", help="A slot of the schedule.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=400, help="How many days ahead.")]
 
 
@@ -32,22 +36,22 @@ Days = Annotated[int, typer.Option("--days", min=1, max=400, help="How many days
 def now(
     team: Team = None,
     service: Service = None,
-    at: Annotated[str | None, typer.Option("--at", help=_AT_HELP)] = None,
+    at: Annotated[str | None, typer.Option("--at", help=AT_HELP)] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Say who is on call, for a team, a service, or all teams; --at asks for another time, past or future."""
     with Client.from_environment(home) as client:
-        found = client.get("/api/v1/oncall", team=team, service=service, at=_sent(at, "--at"))
+        found = client.get("/api/v1/oncall", team=team, service=service, at=sent(at, "--at"))
     emit(found, json=json, table=_watches)
 
 
 @app.command()
-def show(team: TeamName, days: Days = 14, json: Json = False, home: Home = None) -> None:
-    """Show a team's rota as a calendar strip, then its shifts."""
+def show(*, team: TeamName, days: Days = 14, slot: Slot = "primary", json: Json = False, home: Home = None) -> None:
+    """Show a team's final schedule as a calendar strip, then its shifts with their reasons."""
     with Client.from_environment(home) as client:
         end = format_instant(datetime.now(UTC) + timedelta(days=days))
-        found = client.get("/api/v1/oncall/shifts", team=team, to=end)
+        found = client.get("/api/v1/oncall/shifts", team=team, slot=slot, to=end)
     emit(found, json=json, table=_rota)
 
 
@@ -56,16 +60,27 @@ def override(
     *,
     team: TeamName,
     person: Annotated[str, typer.Option("--person", help="Who takes over: a login, or me.")],
-    end: Annotated[str, typer.Option("--to", help=_AT_HELP)],
-    start: Annotated[str | None, typer.Option("--from", help=f"{_AT_HELP} Now when left out.")] = None,
+    end: Annotated[str, typer.Option("--to", help=AT_HELP)],
+    start: Annotated[str | None, typer.Option("--from", help=f"{AT_HELP} Now when left out.")] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the others.")] = "",
+    instead_of: Annotated[
+        str | None, typer.Option("--instead-of", help="Relieve only this person, where they are on call.")
+    ] = None,
+    slot: Slot = "primary",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show the final schedule with it; change nothing.")
+    ] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Put somebody on call for a team, whoever's turn it is."""
-    start_at = _sent(start, "--from") or format_instant(datetime.now(UTC))
-    body = {"team": team, "person": person, "start_at": start_at, "end_at": _sent(end, "--to"), "reason": reason}
+    start_at = sent(start, "--from") or format_instant(datetime.now(UTC))
+    body = {"team": team, "person": person, "start_at": start_at, "end_at": sent(end, "--to"), "reason": reason}
+    body |= {"slot": slot, "instead_of": instead_of}
     with Client.from_environment(home) as client:
+        if preview:
+            emit(client.post("/api/v1/oncall/preview", body), json=json, table=_preview)
+            return
         made = client.post("/api/v1/oncall/overrides", body)
     emit(made, json=json, table=_override)
 
@@ -94,6 +109,22 @@ def gaps(team: Team = None, service: Service = None, days: Days = 14, json: Json
 
 
 @app.command()
+def check(
+    team: Team = None,
+    service: Service = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days ahead.")] = 28,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Say what is about to go wrong: gaps, nobody to reach, time off, rest, small rotas. Exit code 1 on a gap."""
+    with Client.from_environment(home) as client:
+        found = client.get("/api/v1/oncall/check", team=team, service=service, days=days)
+    emit(found, json=json, table=_checked)
+    if any(problem["code"] == "oncall_gap" for entry in found for problem in entry["problems"]):
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     *,
     team: Team = None,
@@ -118,21 +149,6 @@ def export(
         output.write_bytes(written)
 
 
-def _sent(text: str | None, option: str) -> str | None:
-    """What people write as a time, as RFC 3339."""
-    if text is None:
-        return None
-    try:
-        return format_instant(datetime.now(UTC) + parse_duration(text))
-    except ValueError:
-        pass  # not a duration, then a time
-    try:
-        written = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid(f"'{text}' is not a time", field=option, hint=_AT_HELP) from error
-    return format_instant(written.astimezone())
-
-
 def _watches(found: list[dict[str, Any]]) -> RenderableType:
     return rows(
         found,
@@ -146,13 +162,11 @@ def _watches(found: list[dict[str, Any]]) -> RenderableType:
 
 
 def _name(shift: dict[str, Any] | None) -> str | None:
-    return shift["person"]["login"] if shift else None
+    return ", ".join([shift["person"]["login"], *(other["login"] for other in shift["others"])]) if shift else None
 
 
 def _why(shift: dict[str, Any] | None) -> str | None:
-    if shift is None:
-        return None
-    return f"{shift['reason']}: {shift['note']}" if shift["note"] else str(shift["reason"])
+    return str(shift["because"]) if shift else None
 
 
 def _until(watch: dict[str, Any]) -> str | None:
@@ -202,7 +216,11 @@ def _strip(found: dict[str, Any]) -> RenderableType:
     start_at, end_at = parse_instant(found["start_at"]), parse_instant(found["end_at"])
     step = max(timedelta(hours=6), (end_at - start_at) / 56)
     columns = [start_at + step * number for number in range(int((end_at - start_at) / step))]
-    spans = [(_name(s) or "", parse_instant(s["start_at"]), parse_instant(s["end_at"])) for s in found["shifts"]]
+    spans = [
+        (person["login"], parse_instant(s["start_at"]), parse_instant(s["end_at"]))
+        for s in found["shifts"]
+        for person in (s["person"], *s["others"])
+    ]
     people = list(dict.fromkeys(name for name, _, _ in spans))
     width = max([len(name) for name in people], default=0)
     strip = Text()
@@ -215,6 +233,42 @@ def _strip(found: dict[str, Any]) -> RenderableType:
     scale = f"{start_at.astimezone():%d %b}".ljust(max(0, len(columns) - 6)) + f"{end_at.astimezone():%d %b}"
     strip.append(" " * (width + 1) + scale, style="dim")
     return strip
+
+
+def _preview(found: dict[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    table = rows(
+        found["after"],
+        ("From", lambda shift: when(shift["start_at"])),
+        ("To", lambda shift: when(shift["end_at"])),
+        ("Person", _name),
+        ("Why", _why),
+        empty="nobody is on call",
+    )
+    holes = [
+        Text(f"nobody is on call from {when(gap['start_at'])} to {when(gap['end_at'])}", style="red")
+        for gap in found["gaps"]
+    ]
+    return Group(Text("This is how it would be; nothing is changed."), table, *holes)
+
+
+def _checked(found: list[dict[str, Any]]) -> RenderableType:
+    lines = [
+        {"team": entry["team"], "kind": kind, "what": problem["message"], "mend": problem.get("hint")}
+        for entry in found
+        for kind in ("problems", "advice")
+        for problem in entry[kind]
+    ]
+    return rows(
+        lines,
+        ("Team", "team"),
+        ("", lambda line: "warning" if line["kind"] == "problems" else "advice"),
+        ("What", "what"),
+        ("Mend", "mend"),
+        empty="nothing to say: no gaps, no conflicts",
+    )
 
 
 def _override(made: dict[str, Any]) -> RenderableType:
@@ -250,8 +304,8 @@ def _ical(found: dict[str, Any], *, name: str) -> bytes:
 
     entries = [
         CalendarEntry(
-            uid=f"{shift['team']}-{shift['person']['id']}-{shift['start_at']}@watchbill",
-            summary=f"{shift['person']['login']} on call for {shift['team']}",
+            uid=f"{shift['team']}-{shift['slot']}-{shift['person']['id']}-{shift['start_at']}@watchbill",
+            summary=f"{_name(shift)} on call for {shift['team']}",
             start_at=parse_instant(shift["start_at"]),
             end_at=parse_instant(shift["end_at"]),
             description=_why(shift) or "",

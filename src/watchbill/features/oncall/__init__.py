@@ -32,7 +32,11 @@ from watchbill.features.oncall.feeds import (
     revoke_feed,
 )
 from watchbill.features.oncall.holidays import calendars_of as holiday_calendars_of
+from watchbill.features.oncall.holidays import days as public_holidays
+from watchbill.features.oncall.holidays import days_of_year
+from watchbill.features.oncall.holidays import ensure as ensure_holidays
 from watchbill.features.oncall.holidays import set_calendar as set_holiday_calendar
+from watchbill.features.oncall.hours import Stretch, parse_hours, stretch_at
 from watchbill.features.oncall.lookups import (
     Watch,
     all_gaps,
@@ -102,6 +106,7 @@ __all__ = [
     "Schedule",
     "Shift",
     "Span",
+    "Stretch",
     "Swap",
     "TeamRotation",
     "TimeOff",
@@ -115,8 +120,10 @@ __all__ = [
     "cancel_override",
     "check",
     "create_feed",
+    "days_of_year",
     "decline_swap",
     "draft_override",
+    "ensure_holidays",
     "entries",
     "expire_swaps",
     "feed_by_id",
@@ -132,9 +139,11 @@ __all__ = [
     "on_call_at",
     "override_by_id",
     "overrides",
+    "parse_hours",
     "parse_rotation",
     "people_on_call",
     "planned",
+    "public_holidays",
     "record_loop_work",
     "record_shifts",
     "remove_rotations",
@@ -146,6 +155,7 @@ __all__ = [
     "set_rotation",
     "set_rotations",
     "shifts",
+    "stretch_at",
     "swap_by_id",
     "swaps",
     "take_shift",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from itertools import islice
+from itertools import islice, takewhile
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from watchbill.features.oncall.recurrence import occurrences, parts_of
 from watchbill.kernel.errors import Invalid
 
 MOST_BYTES = 1024 * 1024
@@ -22,6 +24,7 @@ MOST_REPEATING = 100
 MOST_OCCURRENCES = 2000
 MOST_STEPS = 20_000
 MOST_DATES = 1000
+MOST_SECONDS = 3
 _EARLIEST_REPEAT = datetime(2000, 1, 1)  # noqa: DTZ001  (compared with readings of a wall clock)
 _LONGEST_EVENT = timedelta(days=400)
 _WITHIN_A_DAY = re.compile(r"FREQ=(SECONDLY|MINUTELY|HOURLY)|BY(SECOND|MINUTE|HOUR)=", re.IGNORECASE)
@@ -52,6 +55,7 @@ def read_calendar(
     moved = _moved(events)
     found: list[Busy] = []
     repeating = steps = 0
+    began = monotonic()
     for event in events:
         name = _name(event)
         if not _counts(event):
@@ -68,6 +72,8 @@ def read_calendar(
             repeating += 1
             if repeating > MOST_REPEATING:
                 raise _too_much(f"more than {MOST_REPEATING} events repeat")
+            if monotonic() - began > MOST_SECONDS:
+                raise _too_much(f"it takes more than {MOST_SECONDS} s to work out when its events repeat")
         begins, looked_at = _occurrences(
             event, starts, window=(start_at, end_at), lasts=lasts, zone=zone, room=MOST_STEPS - steps
         )
@@ -91,7 +97,8 @@ def _events(content: bytes) -> list[Any]:
     if content.upper().count(b"BEGIN:VEVENT") > MOST_EVENTS:
         raise _too_much(f"more than {MOST_EVENTS} events")
     hint = "export it again as iCalendar (.ics)"
-    if b"BEGIN:VCALENDAR" not in content.upper():
+    upper = content.upper()
+    if b"BEGIN:VCALENDAR" not in upper or upper.count(b"BEGIN:VEVENT") != upper.count(b"END:VEVENT"):
         raise Invalid("this is not a calendar", code="calendar_invalid", field="calendar", hint=hint)
     try:
         calendars = Calendar.from_ical(content, multiple=True)
@@ -155,44 +162,22 @@ def _occurrences(
 
 
 def _of_rule(text: str, wall: datetime, last: datetime, tz: tzinfo, *, name: str, room: int) -> list[datetime]:
-    """The occurrences of one rule until ``last``.
-
-    The rule always gets an end, since one that never comes true again would be searched for ever; so its COUNT is
-    counted here.
-    """
-    from dateutil.rrule import rrulestr
-
+    """The occurrences of one rule until ``last``."""
     if _WITHIN_A_DAY.search(text):
         raise _too_much(f"{name} repeats within a day ({text[:60]})")
-    parts = dict(part.split("=", 1) for part in text.upper().split(";") if "=" in part)
-    until, count = parts.pop("UNTIL", ""), parts.pop("COUNT", "")
     try:
-        ends = min(last, _until(until, tz)) if until else last
-        most = min(int(count), room) if count else room
-        rule = ";".join(f"{key}={value}" for key, value in parts.items())
-        found = rrulestr(f"{rule};UNTIL={ends:%Y%m%dT%H%M%S}", dtstart=wall)
-        line = list(islice(found, most + (not count)))
-    except (ValueError, TypeError) as error:
+        found = occurrences(parts_of(text), wall, zone=tz)
+        line = list(islice(takewhile(lambda at: at <= last, found), room + 1))
+    except ValueError as error:
         raise Invalid(
             f"{name} has a rule that cannot be read: {error}"[:300],
             code="calendar_invalid",
             field="calendar",
             hint="repeat it by day, week, month or year",
         ) from error
-    if len(line) > room or (count and int(count) > room and len(line) == room):
+    if len(line) > room:
         raise _too_much(f"its repeating events occur more than {MOST_STEPS} times, at {name}")
     return line
-
-
-def _until(text: str, tz: tzinfo) -> datetime:
-    """UNTIL as a reading of the event's own wall clock; a day counts wholly."""
-    matched = re.fullmatch(r"(\d{8})(?:T(\d{6})(Z?))?", text)
-    if matched is None:
-        raise ValueError(f"UNTIL={text}")
-    if matched[2] is None:
-        return datetime.strptime(matched[1], "%Y%m%d") + timedelta(days=1, seconds=-1)  # noqa: DTZ007  (a reading)
-    said = datetime.strptime(matched[1] + matched[2], "%Y%m%d%H%M%S")  # noqa: DTZ007  (a reading)
-    return said.replace(tzinfo=UTC).astimezone(tz).replace(tzinfo=None) if matched[3] else said
 
 
 def _dates(event: Any, key: str, name: str) -> list[date | datetime]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
+from watchbill.features.oncall.recurrence import occurrences, parts_of
 from watchbill.features.oncall.walls import DAY, from_reading, reading
 from watchbill.kernel.errors import Invalid, Problem
 
@@ -45,11 +46,9 @@ class RuleHandoffs:
 
 
 def _occurrences(rule: str, first: datetime, until: int) -> list[datetime]:
-    from dateutil.rrule import rrulestr
-
     end = from_reading(min(until, _ENDLESS))
     found: list[datetime] = []
-    for at in rrulestr(rule, dtstart=first):
+    for at in occurrences(parts_of(rule), first):
         found.append(at)
         if at > end or len(found) >= MOST_HANDOFFS:  # one beyond the end, so that the last turn has its bound
             break

@@ -93,7 +93,7 @@ def _layer(raw: object, path: str, position: int, time_zone: str, problems: list
         count_from=_day(fields.get("countFrom"), f"{path}.countFrom", problems),
         starts_at=starts_at if isinstance(starts_at, datetime) else None,
         ends_at=_midnight(_moment(fields.get("endsAt"), f"{path}.endsAt", problems)),
-        windows=_windows(fields.get("hours"), f"{path}.hours", problems),
+        windows=windows_of(fields.get("hours"), f"{path}.hours", problems),
         holidays=_holidays(fields.get("holidays"), path, problems),
         slot=_slot(fields, path, problems),
         alongside=_flag(fields, "alongside", path, problems),
@@ -191,7 +191,8 @@ def _crews(raw: object, path: str, problems: list[Problem]) -> tuple[tuple[str, 
     )
 
 
-def _windows(raw: object, path: str, problems: list[Problem]) -> tuple[Window, ...]:
+def windows_of(raw: object, path: str, problems: list[Problem]) -> tuple[Window, ...]:
+    """Read hours as people write them; nothing is none."""
     if raw is None:
         return ()
     hint = 'write - {days: [mon, tue], from: "09:00", to: "17:00"}, or - {from: "Fri 17:00", to: "Mon 09:00"}'
