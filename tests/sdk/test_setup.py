@@ -257,6 +257,56 @@ def get(url: str) -> int:
         return 0
 
 
+PRELOADED = """
+import os, watchbill_sdk as wb
+from flask import Flask
+from watchbill_sdk.integrations.flask import install
+wb.setup("orders")
+app = Flask(__name__)
+install(app)
+bank = wb.Dependency("bank", breaker=wb.Breaker("bank"))
+@app.get("/pid")
+def pid():
+    return {"pid": bank(os.getpid)()}
+"""
+
+
+def test_the_workers_of_a_preloading_gunicorn_answer_count_and_leave_each_for_itself(
+    collector: Collector, tmp_path: Path
+) -> None:
+    (tmp_path / "orders.py").write_text(PRELOADED)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = ["-m", "gunicorn", "--preload", "--workers", "2", "--bind", f"127.0.0.1:{port}", "--log-level", "error"]
+    server = subprocess.Popen(
+        [sys.executable, *command, "--no-control-socket", "orders:app"],
+        env=ENVIRONMENT | {"WATCHBILL_OTLP_ENDPOINT": collector.endpoint},
+        cwd=tmp_path,
+    )
+    try:
+        pids: set[int] = set()
+        asked = 0
+        for _ in range(400):
+            if len(pids) == 2:
+                break
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/pid", timeout=5) as answer:
+                    pids.add(json.load(answer)["pid"])
+                    asked += 1
+            except OSError:
+                time.sleep(0.02)
+        assert len(pids) == 2
+        assert get(f"http://127.0.0.1:{port}/readyz") == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+        server.wait()
+    calls = [p["value"] for p in collector.values("reliability.calls") if p["reliability.outcome"] == "ok"]
+    assert sum(int(str(value)) for value in calls) == asked, "nothing is counted twice or lost"
+    assert len(collector.instances()) >= 2
+
+
 def test_a_plain_worker_drains_and_ends_by_the_signal(collector: Collector) -> None:
     code = WORK + (
         "wb.setup('worker')\n"
