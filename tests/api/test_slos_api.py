@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tests.journeys.stage import ACTOR, Stage
@@ -18,6 +19,7 @@ from watchbill.features.slo.evaluator import Evaluator
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.ids import new_id
 from watchbill.runtime.db import Database
+from watchbill.web.badges import draw
 
 
 @pytest.fixture
@@ -140,3 +142,33 @@ def test_the_terminal_shows_states_budget_bars_and_why(client, token, burning, c
     page = capsys.readouterr().out
     assert "If failures stopped now" in page
     assert "5m / 1h" in page
+
+
+def test_the_report_of_a_period_says_what_was_kept_as_json_and_as_csv(client, token, burning):
+    headers = token("viewer")
+    now = datetime.now(UTC)
+    period = {"from": (now - timedelta(hours=4)).isoformat(), "to": (now + timedelta(hours=1)).isoformat()}
+    report = client.get("/api/v1/slos/report", headers=headers, params=period).json()
+    assert (report["kept"], report["broken"], report["without_events"]) == (1, 1, 0)
+    worst = report["slos"][0]
+    assert (worst["name"], worst["kept"], worst["target"]) == ("availability", False, "99.90")
+    assert 0 < worst["bad"] <= 500, "an hour or two of the series are written so far"
+    assert float(worst["achieved"]) == pytest.approx(100 * (1 - worst["bad"] / worst["total"]), abs=1e-5)
+    assert float(worst["spent"]) == pytest.approx(1000 * worst["bad"] / worst["total"], abs=1e-4)
+    text = client.get("/api/v1/slos/report", headers=headers, params={**period, "format": "csv", "team": "payments"})
+    assert text.headers["content-type"].startswith("text/csv")
+    assert [line.split(",")[4] for line in text.text.splitlines()] == ["name", "availability", "latency"]
+    backwards = {"from": period["to"], "to": period["from"]}
+    assert client.get("/api/v1/slos/report", headers=headers, params=backwards).status_code == 400
+
+
+def test_a_badge_shows_the_state_to_whoever_has_its_address(client, token, burning, db):
+    listed = client.get("/api/v1/slos", headers=token("viewer")).json()["slos"]
+    made = client.get(f"/api/v1/slos/{listed[0]['id']}/badge", headers=token("viewer", "another")).json()
+    assert made["url"].endswith(".svg")
+    assert made["url"] in made["markdown"]
+    with db.transaction() as tx:
+        view = slo.slo_detail(tx, id=UUID(listed[0]["id"])).view
+    picture = draw(msgspec.structs.replace(view, operation="<script>"))
+    assert "burning" in picture
+    assert "<script>" not in picture

@@ -157,9 +157,9 @@ def list_changes(
     team: Annotated[str | None, QueryParameter(description="A team's name.")] = None,
     kind: Annotated[Kind | None, QueryParameter(description="deploy, flag, config, schema or rollback.")] = None,
     environment: Annotated[str | None, QueryParameter(description="Such as production.")] = None,
-    state: Annotated[
+    in_state: Annotated[
         Literal["started", "finished", "failed", "cancelled", "rolled_back"] | None,
-        QueryParameter(description="How it stands."),
+        QueryParameter(name="state", description="How it stands."),
     ] = None,
     unowned: Annotated[bool, QueryParameter(description="Only those of services nobody owns.")] = False,
     since: Annotated[str | None, QueryParameter(description="RFC 3339, or a duration such as 7d.")] = None,
@@ -176,7 +176,7 @@ def list_changes(
             unowned=unowned,
             kind=kind,
             environment=environment,
-            state=state,
+            state=in_state,
             since_at=_since(tx, since),
             limit=limit,
         )

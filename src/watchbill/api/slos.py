@@ -131,7 +131,7 @@ def list_slos(
     if in_state is not None and wanted is None:
         raise Invalid(f"'{in_state}' is no state of an SLO", field="state", hint=f"one of: {', '.join(slo.STATES)}")
     with db.transaction() as tx:
-        found = slo.slos(tx, team_id=_team_id(tx, team), service_id=_service_id(tx, service), state=wanted)
+        found = slo.slos(tx, team_id=team_id_of(tx, team), service_id=service_id_of(tx, service), state=wanted)
         return SloList(slos=[summary_of(view) for view in found], observer_note=slo.observer_note(tx))
 
 
@@ -192,7 +192,12 @@ def slo_counts(
     return counted
 
 
-def _team_id(tx: Tx, name: str | None) -> UUID | None:
+def team_id_of(tx: Tx, name: str | None) -> UUID | None:
+    """The id of the team of that name; None for no name.
+
+    Raises:
+        NotFound: there is no such team.
+    """
     if name is None:
         return None
     team = catalog.team_by_name(tx, name=name)
@@ -201,7 +206,12 @@ def _team_id(tx: Tx, name: str | None) -> UUID | None:
     return team.id
 
 
-def _service_id(tx: Tx, name: str | None) -> UUID | None:
+def service_id_of(tx: Tx, name: str | None) -> UUID | None:
+    """The id of the service of that name; None for no name.
+
+    Raises:
+        NotFound: there is no such service.
+    """
     if name is None:
         return None
     service = catalog.service_by_name(tx, name=name)

@@ -118,6 +118,14 @@ class Client:
         Raises:
             WatchbillError: of the kind that the server's answer names; Unavailable when there is no answer.
         """
+        answer = self._send(method, path, json=json, params=params)
+        return msgspec.json.decode(answer.content) if answer.content else None
+
+    def text(self, path: str, **params: Any) -> str:
+        """The answer as it is, for what is not JSON."""
+        return self._send("GET", path, json=None, params=params).text
+
+    def _send(self, method: str, path: str, *, json: Any, params: dict[str, Any] | None) -> httpx.Response:
         import httpx
 
         body = (
@@ -135,7 +143,7 @@ class Client:
                 hint="is it running? see `watchbill up`; the address comes from WATCHBILL_URL or --home",
             ) from error
         if answer.is_success:
-            return msgspec.json.decode(answer.content) if answer.content else None
+            return answer
         raise error_of(answer.status_code, answer.content, self.url)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from litestar.di import Provide
 
 from watchbill.web import (
     assets,
+    badges,
     errors,
     home,
     incidents,
@@ -37,6 +38,7 @@ def web_router(web: Web) -> Router:
             *services.handlers,
             *teams.handlers,
             *slos.handlers,
+            *badges.handlers,
             *traces.handlers,
             *me.handlers,
             *live.handlers,

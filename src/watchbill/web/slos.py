@@ -12,13 +12,19 @@ import msgspec
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
+from watchbill.api.slo_report import as_csv, period_of, report_of
+from watchbill.api.slos import team_id_of
+from watchbill.api.times import instant_of
 from watchbill.features import catalog, paging, slo
 from watchbill.features.slo import SloView
+from watchbill.kernel.clock import format_instant
 from watchbill.web import incidents, shell
 from watchbill.web.shell import AnyRequest, GivenWeb, Screen
 
 STATES = ("firing", "recovering", "ok", "unmeasured")
 SPANS = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+REPORT_DAYS = (1, 7, 28, 90)
 
 _SORTS: dict[str, Callable[[SloView], Any]] = {
     "service": lambda view: (view.service, view.operation, view.slo.name),
@@ -127,6 +133,58 @@ def _chart(
     return msgspec.json.encode({"x": x, "unit": unit, "series": lines, "low": low, "high": high}).decode()
 
 
+@get("/slos/report", sync_to_thread=True)
+def report(
+    request: AnyRequest, web: GivenWeb, team: FromQuery[str] = "", back: FromQuery[int] = 0, days: FromQuery[int] = 7
+) -> Response[Any]:
+    """What was promised and what was kept, for the week that ended now or ``back`` periods ago."""
+    length = timedelta(days=days if days in REPORT_DAYS else 7)
+    with shell.looking(web, request) as screen:
+        teams = catalog.teams(screen.tx)
+        chosen = next((t for t in teams if t.name == team), None)
+        until = screen.tx.now.replace(minute=0, second=0, microsecond=0) - max(0, min(back, 52)) * length
+        lines = slo.kept(screen.tx, start=until - length, end=until, team_id=chosen.id if chosen else None)
+        kept, broken, without = slo.report_totals(lines)
+        query = {"from": format_instant(until - length), "to": format_instant(until), "format": "csv"}
+        return screen.page(
+            "slo_report.html",
+            title="What was kept",
+            lines=lines[:500],
+            all=len(lines),
+            kept=kept,
+            broken=broken,
+            without=without,
+            start=until - length,
+            end=until,
+            back=max(0, min(back, 52)),
+            days=length.days,
+            periods=REPORT_DAYS,
+            team=team,
+            teams=teams,
+            csv="/slos/report.csv?" + urlencode({**query, **({"team": team} if team else {})}),
+        )
+
+
+@get("/slos/report.csv", sync_to_thread=True)
+def report_csv(
+    request: AnyRequest,
+    web: GivenWeb,
+    start: Annotated[str, QueryParameter(name="from")] = "",
+    end: Annotated[str, QueryParameter(name="to")] = "",
+    team: FromQuery[str] = "",
+) -> Response[str]:
+    """The same as a file for a spreadsheet."""
+    with shell.looking(web, request) as screen:
+        since, until = period_of(instant_of(start, field="from"), instant_of(end, field="to"), now=screen.tx.now)
+        team_id = team_id_of(screen.tx, team or None)
+        lines = slo.kept(screen.tx, start=since, end=until, team_id=team_id)
+    return Response(
+        as_csv(report_of(since, until, lines)),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="slos-{since:%Y-%m-%d}-{until:%Y-%m-%d}.csv"'},
+    )
+
+
 def traces_url(screen: Screen, view: SloView) -> str:
     """Where the bad traces of an SLO's operation are found; a charted moment adds its range."""
     known = {one.id: one for one in catalog.operations(screen.tx, service_ids=[view.slo.service_id])}
@@ -164,4 +222,4 @@ def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQu
         )
 
 
-handlers = [board, one_slo]
+handlers = [board, report, report_csv, one_slo]

@@ -38,6 +38,8 @@ from watchbill.features.slo.reads import (
     slos,
     states,
 )
+from watchbill.features.slo.report import Kept, kept
+from watchbill.features.slo.report import totals as report_totals
 
 if TYPE_CHECKING:
     from watchbill.features.slo.counting import CountSource
@@ -58,6 +60,7 @@ __all__ = [
     "Budget",
     "BurnWindow",
     "DroppedWindow",
+    "Kept",
     "Objective",
     "ObjectiveSpec",
     "Plan",
@@ -76,7 +79,9 @@ __all__ = [
     "build_evaluator",
     "check_objective",
     "default_objectives",
+    "kept",
     "observer_note",
+    "report_totals",
     "series",
     "slice_seconds",
     "slo_detail",

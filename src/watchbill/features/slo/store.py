@@ -211,6 +211,23 @@ def read_series(tx: Tx, *, slo_id: UUID, start: datetime, end: datetime) -> list
     return [(row.hour_at, row.bucket_seconds, row.bad, row.total) for row in rows]
 
 
+def series_sums(
+    tx: Tx, *, slo_ids: Collection[UUID], start: datetime, end: datetime
+) -> dict[UUID, tuple[int, int]]:
+    """(bad, total) of each SLO over the hours of [start, end); those without events are left out."""
+    rows = tx.execute(
+        sa.text(
+            """SELECT slo_id,
+                sum((SELECT coalesce(sum(b), 0) FROM unnest(bad) AS b))::bigint AS bad,
+                sum((SELECT coalesce(sum(t), 0) FROM unnest(total) AS t))::bigint AS total
+            FROM slo_series WHERE slo_id = ANY(:ids) AND hour_at >= :start AND hour_at < :end
+            GROUP BY slo_id"""
+        ),
+        {"ids": list(slo_ids), "start": start, "end": end},
+    )
+    return {row.slo_id: (row.bad, row.total) for row in rows if row.total}
+
+
 def delete_series_before(tx: Tx, *, before: datetime) -> int:
     """Forget hours that no window reaches any more."""
     return tx.execute(sa.delete(slo_series).where(slo_series.c.hour_at < before)).rowcount
