@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from datetime import timedelta
@@ -14,6 +15,8 @@ import watchbill_sdk as wb
 from watchbill_sdk import contract
 from watchbill_sdk.deadlines import header_value, read_headers
 from watchbill_sdk.fallbacks import begin_request
+from watchbill_sdk.integrations.wsgi import Middleware
+from watchbill_sdk.outbound import outgoing_headers
 from watchbill_sdk.recorder import RECORDER
 from watchbill_sdk.switches import set_polled
 
@@ -417,3 +420,49 @@ def test_a_dependency_applies_everything_in_order_and_leaves_evidence() -> None:
     with pytest.raises(wb.DeadlineExceeded):
         asyncio.run(quick(slow)())
     assert RECORDER.value(contract.CALLS, "quick", "timeout") == 1
+
+
+def test_a_server_sheds_by_the_priority_of_the_request_and_passes_it_on() -> None:
+    limiter = wb.Limiter("edge", wb.Fixed(10))
+    passed_on: list[str | None] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        passed_on.append(outgoing_headers().get("request-priority"))
+        start_response("200 OK", [])
+        return [b"done"]
+
+    def ask(served: Middleware, priority: str, path: str = "/orders") -> tuple[str, dict[str, str]]:
+        answers: list[tuple[str, dict[str, str]]] = []
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_REQUEST_PRIORITY": priority}
+        body = served(environ, lambda line, headers, *_: answers.append((line, dict(headers))))
+        list(body)
+        getattr(body, "close", lambda: None)()
+        return answers[0]
+
+    served = Middleware(app, limiter=limiter)
+    held = [limiter.begin(wb.Priority.CRITICAL) for _ in range(8)]
+    line, headers = ask(served, "low")
+    assert line == "503 Service Unavailable"
+    assert headers["retry-after"] == "1"
+    assert ask(served, "critical")[0] == "200 OK"
+    assert ask(served, "whatever")[0] == "200 OK", "an unknown word is normal"
+    assert passed_on == ["critical", None]
+    assert RECORDER.value(contract.SHED, "edge", "low") == 1
+    strangers = Middleware(app, limiter=limiter, trust_headers=False, classify=lambda method, path, header: None)
+    held.append(limiter.begin(wb.Priority.CRITICAL))
+    assert ask(strangers, "critical")[0].startswith("503"), "at the edge nobody says of itself that it is critical"
+    for one in held:
+        limiter.end(one, None)
+    assert limiter.inflight == 0
+    wb.HEALTH.leave()
+    assert ask(served, "low", "/readyz")[0].startswith("503")
+    assert ask(served, "low", "/healthz")[0] == "200 OK"
+
+
+def test_a_forked_child_hedges_on_threads_of_its_own() -> None:
+    hedge = wb.Hedge("forked", after=1)
+    assert hedge.call(lambda: 1) == 1
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if hedge.call(lambda: 2) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextvars
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ class Hedge:
         self.budget = budget if budget is not None else RetryBudget(dependency)
         self._threads = whole(threads, "threads", least=2)
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._pool_of = 0
         self._evidence = RECORDER.evidence(dependency, "hedge", f"after {self._after:g}s")
         self._outcome = {
             word: RECORDER.counter(contract.HEDGES, dependency, word) for word in ("sent", "won", "budget_spent")
@@ -73,7 +75,8 @@ class Hedge:
         """Call a function on a thread, twice when the first is slow."""
         self._evidence.used()
         self.budget.deposit()
-        if self._pool is None:
+        if self._pool is None or self._pool_of != os.getpid():  # a forked child has the pool, but not its threads
+            self._pool_of = os.getpid()
             self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, f"hedge-{self.dependency}")
         pool = self._pool
 

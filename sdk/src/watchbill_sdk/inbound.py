@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -198,8 +198,3 @@ def answer_for(error: ReliabilityError) -> tuple[int, dict[str, str], bytes]:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     return error.status, headers, json.dumps({"error": error.code, "message": str(error)}).encode()
-
-
-def from_mapping(headers: Mapping[str, str]) -> Header:
-    """Return a case-blind reader of a mapping that is case-blind itself."""
-    return headers.get

@@ -17,7 +17,7 @@ from opentelemetry import metrics, trace
 from watchbill_sdk import contract, shutdown
 from watchbill_sdk.chaos import CHAOS
 from watchbill_sdk.errors import ConfigError, TokenRefused
-from watchbill_sdk.health import HEALTH, HealthServer
+from watchbill_sdk.health import HealthServer
 from watchbill_sdk.logs import correlate_stdlib
 from watchbill_sdk.polling import Poller
 from watchbill_sdk.primitive import Seconds, seconds
@@ -38,7 +38,6 @@ class Setup:
     health_port: int | None = None
     _flushes: list[Callable[[float], None]] = field(default_factory=list)
     _providers: list[Any] = field(default_factory=list)
-    _stops: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def service(self) -> str:
@@ -156,7 +155,6 @@ def _start(
         else:
             poller.start()
             os.register_at_fork(after_in_child=poller.start)
-            started._stops.append(poller.stop)
     for problem in problems:
         log.warning("watchbill_sdk: %s", problem)
     started.problems = tuple(problems)
@@ -190,7 +188,6 @@ def _start_health(started: Setup, port: int | None, problems: list[str]) -> None
         problems.append(f"WATCHBILL_HEALTH_PORT={text}: {error}")
         return
     started.health_port = server.port
-    started._stops.append(server.stop)
 
 
 def _start_telemetry(started: Setup, key: str | None) -> None:
@@ -269,13 +266,3 @@ def _arm_from_environment() -> None:
             CHAOS.arm(token)
         except (TokenRefused, ConfigError) as error:
             log.warning("WATCHBILL_CHAOS_TOKEN is refused: %s", error)
-
-
-def current() -> Setup | None:
-    """Return what :func:`setup` started in this process."""
-    return _current
-
-
-def ready() -> bool:
-    """Return whether this process would answer ``/readyz`` with 200."""
-    return HEALTH.ready()[0]
