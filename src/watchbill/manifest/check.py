@@ -9,7 +9,7 @@ import msgspec
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, World
 from watchbill.manifest.gather import gather
-from watchbill.manifest.sections import escalation, gate, objectives, on_call, ownership, people
+from watchbill.manifest.sections import escalation, gate, objectives, on_call, ownership, people, rollback
 
 CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     people.check,
@@ -18,6 +18,7 @@ CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     escalation.check,
     gate.check,
     objectives.check,
+    rollback.check,
 )
 """One of each section."""
 

@@ -11,6 +11,7 @@ from watchbill.manifest.sections.escalation import Escalation
 from watchbill.manifest.sections.gate import Gate
 from watchbill.manifest.sections.objectives import Objective
 from watchbill.manifest.sections.on_call import OnCall
+from watchbill.manifest.sections.rollback import Rollback
 from watchbill.manifest.words import Environment, Login, Name, Part, Role, Text, Tier, Url
 
 
@@ -88,6 +89,7 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     dashboard: Url | None = None
     telemetry: Telemetry | None = None
     gate: Annotated[Gate, Meta(description="What stops a deploy.")] | None = None
+    rollback: Annotated[Rollback, Meta(description="How it is put back.")] | None = None
     operations: (
         Annotated[
             list[Operation],

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from watchbill.features.rollback.plans import Plan
 from watchbill.manifest import schema
 from watchbill.manifest.documents import ServiceManifest, TeamManifest
 from watchbill.manifest.words import Part
@@ -25,16 +26,21 @@ A key given twice, an unknown key and a tag are errors.
 """
 
 
+AnyPart = Part | Plan
+_PARTS = (Part, Plan)
+"""What gets a section of its own."""
+
+
 def render() -> str:
     """The page."""
-    parts: dict[type[Part], None] = {}
+    parts: dict[type[AnyPart], None] = {}
     for kind in (TeamManifest, ServiceManifest):
         _collect(kind, parts)
     sections = [_section(part) for part in parts]
     return _HEAD + "\n" + "\n".join(sections)
 
 
-def _collect(part: type[Part], found: dict[type[Part], None]) -> None:
+def _collect(part: type[AnyPart], found: dict[type[AnyPart], None]) -> None:
     found.setdefault(part)
     for hint in _hints(part).values():
         for inner in _parts_in(hint):
@@ -42,13 +48,13 @@ def _collect(part: type[Part], found: dict[type[Part], None]) -> None:
                 _collect(inner, found)
 
 
-def _parts_in(hint: Any) -> list[type[Part]]:
-    if isinstance(hint, type) and issubclass(hint, Part):
+def _parts_in(hint: Any) -> list[type[AnyPart]]:
+    if isinstance(hint, type) and issubclass(hint, _PARTS):
         return [hint]
     return [part for each in get_args(hint) for part in _parts_in(each)]
 
 
-def _section(part: type[Part]) -> str:
+def _section(part: type[AnyPart]) -> str:
     lines = [
         f"## {part.__name__}",
         "",
@@ -64,7 +70,7 @@ def _section(part: type[Part]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _hints(part: type[Part]) -> dict[str, Any]:
+def _hints(part: type[AnyPart]) -> dict[str, Any]:
     return get_type_hints(part, include_extras=True)
 
 
@@ -82,7 +88,7 @@ def _say(hint: Any) -> str:  # noqa: PLR0911  one for each sort of type
         return "`key: value` pairs"
     if origin is Literal:
         return ", ".join(f"`{each}`" for each in get_args(hint))
-    if isinstance(hint, type) and issubclass(hint, Part):
+    if isinstance(hint, type) and issubclass(hint, _PARTS):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     return {bool: "`true` or `false`", int: "a number", str: "text"}.get(hint, "a value")
 
@@ -103,7 +109,7 @@ def _default(each: msgspec.structs.FieldInfo) -> str:
     if each.required:
         return "**required**"
     value = each.default if each.default is not msgspec.NODEFAULT else each.default_factory()
-    if value is None or value in ([], {}) or isinstance(value, Part):
+    if value is None or value in ([], {}) or isinstance(value, _PARTS):
         return ""
     return f"`{msgspec.json.encode(value).decode()}`".replace('"', "")
 

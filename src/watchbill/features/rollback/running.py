@@ -1,0 +1,319 @@
+"""What happens to a run once it is queued: a runner takes it, tells what it does, and it ends in a named state.
+
+A run is taken under a lease that its runner renews while it works. When the lease ends the run is *lost*: whether the
+command took effect is not known, so it is never started again by itself, and a person is told.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+import structlog
+
+from watchbill.features import alerts, catalog, changes, incidents, suspects
+from watchbill.features.changes import ChangeReport
+from watchbill.features.incidents import Incident
+from watchbill.features.rollback import facts as gathering
+from watchbill.features.rollback import logic, store
+from watchbill.features.rollback.facts import OWN_SOURCE
+from watchbill.features.rollback.model import Run, Runner, RunState, Task
+from watchbill.features.rollback.plans import fill
+from watchbill.kernel.errors import Conflict, NotFound, WatchbillError
+from watchbill.runtime import due, ledger
+from watchbill.runtime.db import Tx
+from watchbill.runtime.due import DueRow, InsideDuty
+from watchbill.runtime.ledger import Actor, system
+
+log = structlog.get_logger("watchbill.rollback")
+
+WATCH = "rollback.watch"
+"""Due row: a run was not taken in time, or its lease has ended."""
+VERIFY = "rollback.verify"
+"""Due row: look whether the incident recovers."""
+QUEUED = "rollback_queued"
+"""The NOTIFY channel that wakes whoever hands runs to runners; polling is the truth."""
+
+Outcome = Literal["succeeded", "failed", "timed_out", "cancelled", "refused"]
+ME = system("rollback")
+
+
+def claim(tx: Tx, *, runner: Runner) -> Task | None:
+    """Hand the oldest run that this runner may take; the rules are asked once more, now that it would really begin."""
+    for run in store.lock_queued(tx, team_id=runner.team_id, runner_name=runner.name, executors=runner.executors):
+        against = _still_against(tx, run)
+        if against is not None:
+            state, why = against
+            _end(tx, run, state, why)
+            continue
+        lease = uuid4()
+        service = catalog.service(tx, id=run.service_id)
+        words = {
+            "service": service.name,
+            "environment": run.environment,
+            "version": run.version or "",
+            "previous_version": run.previous_version or "",
+        }
+        taken = store.change_run(
+            tx,
+            run,
+            state="running",
+            claimed_by=runner.id,
+            lease=lease,
+            lease_until=tx.now + logic.LEASE,
+            started_at=tx.now,
+        )
+        due.schedule(tx, kind=WATCH, subject=run.id, due_at=tx.now + logic.LEASE)
+        explain(tx, taken, "rollback.started", why=f"runner {runner.name} took it", data={"runner": runner.name})
+        return Task(
+            run_id=run.id,
+            number=run.number,
+            lease=lease,
+            service=service.name,
+            environment=run.environment,
+            executor=run.executor,
+            plan=fill(run.plan, words),
+            version=run.version,
+            previous_version=run.previous_version,
+            timeout_seconds=run.timeout_seconds,
+            dry_run=run.mode == "dry_run",
+            lease_seconds=int(logic.LEASE.total_seconds()),
+        )
+    return None
+
+
+def _still_against(tx: Tx, run: Run) -> tuple[RunState, str] | None:
+    """Why a queued run must not begin any more: meanwhile somebody deployed, resolved, or switched automation off."""
+    incident = gathering.incident_of(tx, run.incident_id)
+    if incident is None:
+        return None
+    if incident.state == "resolved":
+        return "cancelled", "the incident was resolved before it began"
+    undoable = gathering.undoable(tx, change_id=run.change_id) if run.change_id else None
+    if undoable is not None:
+        newer = gathering.newer_changes(tx, since=run.created_at, undoable=undoable)
+        if newer:
+            return "cancelled", f"{newer[0].title} came first: somebody is at work, and automation does not fight them"
+        if run.mode == "automatic":
+            acts = gathering.human_acts(tx, incident=incident, undoable=undoable)
+            if not store.read_switch(tx).automation:
+                acts = ["automation is switched off"]
+            return ("refused", acts[0]) if acts else None
+    return None
+
+
+def breathe(tx: Tx, *, runner: Runner, run_id: UUID, lease: UUID, output: str) -> str | None:
+    """The runner is alive and tells what the executor wrote; returns why it must stop, or None.
+
+    Raises:
+        Conflict: the lease is lost; the runner must stop, and what it did is not known.
+    """
+    run = _held(tx, runner=runner, run_id=run_id, lease=lease)
+    values: dict[str, object] = {"lease_until": tx.now + logic.LEASE}
+    if output:
+        clean = output.replace("\0", "\ufffd")
+        values["output"] = logic.tail(run.output, clean)
+        values["output_bytes"] = run.output_bytes + len(clean.encode())
+    run = store.change_run(tx, run, **values)
+    due.schedule(tx, kind=WATCH, subject=run.id, due_at=tx.now + logic.LEASE)
+    tx.hint(incidents.LIVE, f"rollback:{run.number}")
+    if run.cancel_requested is None:
+        against = _still_against_while_running(tx, run)
+        if against is not None:
+            run = store.change_run(tx, run, cancel_requested=against)
+            explain(tx, run, "rollback.cancelling", why=against)
+    return run.cancel_requested
+
+
+def _still_against_while_running(tx: Tx, run: Run) -> str | None:
+    undoable = gathering.undoable(tx, change_id=run.change_id) if run.change_id else None
+    if run.incident_id is None or undoable is None:
+        return None
+    # What telemetry shows while we put the old version back is our own doing, not a person's.
+    newer = [
+        change
+        for change in gathering.newer_changes(tx, since=run.created_at, undoable=undoable)
+        if not change.inferred and change.version != run.previous_version
+    ]
+    return f"{newer[0].title} came meanwhile: somebody is at work" if newer else None
+
+
+def finish(
+    tx: Tx, *, runner: Runner, run_id: UUID, lease: UUID, outcome: Outcome, message: str, exit_code: int | None
+) -> Run:
+    """The executor is done. Success in an incident is not the end: recovery is looked for until ``verify_until``.
+
+    Raises:
+        Conflict: the lease is lost; the run has been given a name already.
+    """
+    run = _held(tx, runner=runner, run_id=run_id, lease=lease)
+    run = store.change_run(
+        tx,
+        run,
+        lease=None,
+        lease_until=None,
+        finished_at=tx.now,
+        exit_code=exit_code,
+        end_reason=message[:1000] or None,
+    )
+    due.cancel(tx, kind=WATCH, subject=run.id)
+    if outcome != "succeeded":
+        return _end(tx, run, outcome, message[:1000] or outcome.replace("_", " "))
+    if run.mode == "dry_run":
+        return _end(tx, run, "succeeded", message[:1000] or "it would have worked like this")
+    _record_change(tx, run)
+    incident = gathering.incident_of(tx, run.incident_id)
+    if incident is None or incident.state == "resolved":
+        return _end(tx, run, "succeeded", message[:1000] or "done")
+    until = tx.now + timedelta(seconds=run.verify_seconds)
+    run = store.change_run(tx, run, state="verifying", verify_until=until)
+    due.schedule(tx, kind=VERIFY, subject=run.id, due_at=tx.now)
+    explain(tx, run, "rollback.done", why=message[:1000] or "the executor is done; now it is seen whether it helped")
+    return run
+
+
+def stop(tx: Tx, run: Run, *, why: str, actor: Actor) -> Run:
+    """Cancel a locked run: at once when it waits, else when its runner next asks."""
+    if run.state == "queued":
+        due.cancel(tx, kind=WATCH, subject=run.id)
+        return _end(tx, run, "cancelled", why, actor=actor)
+    if run.cancel_requested is None:
+        run = store.change_run(tx, run, cancel_requested=why)
+        explain(tx, run, "rollback.cancelling", actor=actor, why=why)
+    return run
+
+
+def _held(tx: Tx, *, runner: Runner, run_id: UUID, lease: UUID) -> Run:
+    run = store.run_by_id(tx, id=run_id, lock=True)
+    if run is None:
+        raise NotFound("there is no such run")
+    if run.state != "running" or run.lease != lease or run.claimed_by != runner.id:
+        raise Conflict(
+            f"rollback {run.number} is no longer this runner's: it is {run.state.replace('_', ' ')}",
+            code="lease_lost",
+            hint="stop; what was done so far must be looked at by a person",
+        )
+    return run
+
+
+def _end(tx: Tx, run: Run, state: RunState, why: str, *, actor: Actor = ME) -> Run:
+    ended = store.change_run(tx, run, state=state, ended_at=tx.now, end_reason=why, lease=None, lease_until=None)
+    explain(tx, ended, f"rollback.{state}", actor=actor, why=why)
+    if state not in ("succeeded", "recovered") and run.incident_id is not None:
+        due.schedule(tx, kind=suspects.RANK, subject=run.incident_id, due_at=tx.now)
+    return ended
+
+
+def _record_change(tx: Tx, run: Run) -> None:
+    """Our own rollback is a change like any other: it is in the ledger of changes, and undoes the deploy there."""
+    service = catalog.service(tx, id=run.service_id)
+    integration = alerts.builtin_integration(tx, name=OWN_SOURCE)
+    report = ChangeReport(
+        service=service.name,
+        state="finished",
+        kind="rollback",
+        environment=run.environment,
+        external_id=f"rollback:{run.id}",
+        title=f"Rollback of {service.name} to {run.previous_version or 'what was before'}",
+        version=run.previous_version,
+        previous_version=run.version,
+        reversible="unknown",
+        is_fix=True,
+        occurred_at=tx.now,
+    )
+    try:
+        with tx.savepoint():
+            changes.record_change(tx, report=report, integration_id=integration.id, source=OWN_SOURCE, actor=ME)
+    except WatchbillError as error:
+        log.warning("the rollback is not in the ledger of changes", run=run.number, why=error.problem.message)
+
+
+class WatchRun:
+    """``rollback.watch``: nobody took it in time, or its runner went silent."""
+
+    kind = WATCH
+
+    def run(self, tx: Tx, row: DueRow) -> None:
+        """Name the end; look again when it is not time yet."""
+        run = store.run_by_id(tx, id=UUID(row.subject), lock=True)
+        if run is None or run.state not in ("queued", "running"):
+            return
+        at = run.created_at + logic.UNCLAIMED_FOR if run.state == "queued" else run.lease_until
+        if at is not None and at > tx.now:
+            due.schedule(tx, kind=WATCH, subject=run.id, due_at=at)
+        elif run.state == "queued":
+            waited = int(logic.UNCLAIMED_FOR.total_seconds())
+            who = f"runner {run.runner_name}" if run.runner_name else "a runner of the team"
+            _end(tx, run, "no_runner", f"{who} did not take it within {waited} s; see `watchbill runner list`")
+        else:
+            why = (
+                "its runner went silent while it worked; whether it took effect is not known: look before trying again"
+            )
+            _end(tx, run, "lost", why)
+
+
+class VerifyRun:
+    """``rollback.verify``: whether what hurt is over."""
+
+    kind = VERIFY
+
+    def run(self, tx: Tx, row: DueRow) -> None:
+        """Recovered, not recovered (then the suspects are ranked anew), or look again."""
+        run = store.run_by_id(tx, id=UUID(row.subject), lock=True)
+        if run is None or run.state != "verifying" or run.verify_until is None or run.incident_id is None:
+            return
+        members = alerts.alerts_of_incident(tx, incident_id=run.incident_id)
+        incident = incidents.incident_by_id(tx, incident_id=run.incident_id)
+        still_open = sum(member.is_open for member in members)
+        if incident is not None and incident.state == "resolved":
+            still_open = 0
+        state = logic.after_success(
+            now=tx.now, verify_until=run.verify_until, alerts_open=still_open, alerts_known=len(members)
+        )
+        if state is None:
+            due.schedule(tx, kind=VERIFY, subject=run.id, due_at=tx.now + logic.VERIFY_EVERY)
+            return
+        minutes = run.verify_seconds / 60
+        words = {
+            "recovered": "every alert of the incident is resolved",
+            "not_recovered": f"{still_open} of {len(members)} alerts still fire {minutes:.0f} min later: "
+            "it was not (only) this change",
+            "unverified": "the incident has no alert that could say whether it helped",
+        }
+        _end(tx, run, state, words[state])
+
+
+def duties() -> list[InsideDuty]:
+    """What watches runs; worked where pages are moved."""
+    return [WatchRun(), VerifyRun()]
+
+
+def explain(
+    tx: Tx, run: Run, name: str, *, actor: Actor = ME, why: str = "", data: dict[str, object] | None = None
+) -> None:
+    """An entry for the run, in the timeline of its incident when it has one."""
+    service = catalog.service(tx, id=run.service_id)
+    given = {
+        "run": run.number,
+        "mode": run.mode,
+        "service": service.name,
+        "title": f"{service.name} to {run.previous_version or 'what was before'}",
+        "version": run.version,
+        "previous_version": run.previous_version,
+        "executor": run.executor,
+        **(data or {}),
+    }
+    ledger.append(
+        tx,
+        name=name,
+        actor=actor,
+        subject=("rollback", run.id),
+        incident_id=run.incident_id,
+        team_id=service.team_id,
+        why=why,
+        data=given,
+    )
+    incident: Incident | None = gathering.incident_of(tx, run.incident_id)
+    if incident is not None:
+        tx.hint(incidents.LIVE, f"incident:{incident.number}")
