@@ -14,6 +14,7 @@ from watchbill.api.auth import with_teams
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
 from watchbill.features import alerts, catalog, identity
 from watchbill.features.identity import Caller
+from watchbill.intake.changes import signatures
 from watchbill.kernel.errors import NotFound
 from watchbill.runtime.db import Tx
 
@@ -41,12 +42,16 @@ class NewIntegration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class CreatedIntegration(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the tool sends to. The key is in the URL or goes as ``Authorization: Bearer``; it is never shown again."""
+    """Where the tool sends to. The key is in the URL or goes as ``Authorization: Bearer``; it is never shown again.
+
+    ``secret`` is what github, gitlab, flux and argocd sign their deliveries with, or send along; null for others.
+    """
 
     name: str
     format: str
     key: str
     url: str
+    secret: str | None = None
 
 
 @get("/integrations", sync_to_thread=True)
@@ -80,7 +85,10 @@ def create_integration(
             tx, name=data.name, format=data.format, service_id=service_id, actor=caller.actor
         )
     path = _PATHS.get(data.format, "/in/{key}/" + data.format).format(key=key)
-    return CreatedIntegration(name=made.name, format=made.format, key=key, url=settings.base_url + path)
+    secret = signatures.secret_of(settings.secret_keys, made.id) if data.format in signatures.SIGNED else None
+    return CreatedIntegration(
+        name=made.name, format=made.format, key=key, url=settings.base_url + path, secret=secret
+    )
 
 
 @delete("/integrations/{name:str}", sync_to_thread=True)

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
 from watchbill.features import alerts
+from watchbill.intake.changes.http import change_router
 from watchbill.intake.http import intake_router
 from watchbill.processes.compose import Context, Parts
 from watchbill.runtime.db import Database
@@ -26,7 +27,7 @@ def build(context: Context) -> Parts:
     app = create_app(
         settings=settings,
         lanes=lanes,
-        handlers=[intake_router(), web_router(web)],
+        handlers=[intake_router(), change_router(), web_router(web)],
         on_startup=[live.start],
         state=State({"live": live}),
     )

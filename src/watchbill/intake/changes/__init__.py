@@ -1,0 +1,1 @@
+"""How other tools tell of changes: one module per wire format, pure ``parse(body, headers)`` each."""
