@@ -6,6 +6,7 @@ import asyncio
 import doctest
 import re
 import socket
+import subprocess
 import sys
 import threading
 import types
@@ -20,6 +21,7 @@ import pytest
 import uvicorn
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "sdk"
+README = FOLDER.parents[1] / "sdk" / "README.md"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -176,6 +178,21 @@ def test_the_guide_of_a_framework_is_true_against_its_real_server(name: str) -> 
 @pytest.mark.parametrize("page", ["primitives", "drills"])
 def test_a_guide_without_a_server_is_true(page: str) -> None:
     run_session(page, blocks(FOLDER / f"{page}.md", "pycon"))
+
+
+def test_the_guide_to_starting_and_the_readme_are_true_in_a_process_of_their_own() -> None:
+    port = free_ports(1)[0]
+    start, readme = (changed(blocks(page, "python"), {"8081": str(port)}) for page in (FOLDER / "start.md", README))
+    asks = (
+        "import types, urllib.request\n"
+        f"cache = types.SimpleNamespace(loaded=True)\n{start}\n{readme}\n"
+        f"print(urllib.request.urlopen('http://127.0.0.1:{port}/readyz').read().decode())\n"
+        "print(sorted(line.primitive for line in wb.evidence()), wb.setup('orders').problems)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert '{"cache warm": "ok"}' in ran.stdout
+    assert "['breaker', 'bulkhead', 'retry', 'timeout'] ()" in ran.stdout
 
 
 def test_every_guide_is_run() -> None:
