@@ -1,6 +1,14 @@
 """The catalog: one owning team for every service, and who is in that team."""
 
 from watchbill.features.catalog.actions import OperationIds, remove, write_services, write_teams
+from watchbill.features.catalog.channels import (
+    USER_GROUP,
+    TeamChannel,
+    add_team_channel,
+    all_team_channels,
+    remove_team_channel,
+    team_channels,
+)
 from watchbill.features.catalog.model import (
     Dependencies,
     FieldChange,
@@ -38,6 +46,7 @@ from watchbill.features.catalog.sources import (
 )
 
 __all__ = [
+    "USER_GROUP",
     "Dependencies",
     "FieldChange",
     "Kind",
@@ -51,7 +60,10 @@ __all__ = [
     "ServiceWrite",
     "Source",
     "Team",
+    "TeamChannel",
     "TeamWrite",
+    "add_team_channel",
+    "all_team_channels",
     "dependencies",
     "distances",
     "fallback_team",
@@ -61,12 +73,14 @@ __all__ = [
     "operations",
     "remember_source",
     "remove",
+    "remove_team_channel",
     "service",
     "service_by_name",
     "services",
     "source",
     "team",
     "team_by_name",
+    "team_channels",
     "team_ids_of",
     "teams",
     "write_services",

@@ -10,9 +10,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from watchbill.features.identity.actions import people
 from watchbill.features.identity.contacts import contact_methods
 from watchbill.features.identity.model import ContactMethod
-from watchbill.features.identity.rules import PersonalRule, check_rule
+from watchbill.features.identity.rules import PersonalRule, Planned, Urgency, check_rule, plan_sends
 from watchbill.features.identity.store import contact_method, personal_rule
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime import ledger
@@ -103,3 +104,22 @@ def reach_of(methods: Sequence[ContactMethod]) -> Reach:
 def reachable(tx: Tx, *, person_ids: Iterable[UUID]) -> dict[UUID, Reach]:
     """Whether each of these people counts as reachable, for warnings; paging tries unverified methods too."""
     return {id: reach_of(methods) for id, methods in contact_methods(tx, person_ids=person_ids).items()}
+
+
+def plan_people(
+    tx: Tx, *, person_ids: Iterable[UUID], urgency: Urgency, at: datetime | None = None
+) -> dict[UUID, Planned]:
+    """How to reach each of these people at ``at`` (now) by their own rules; nobody who is not active."""
+    known = {id: person for id, person in people(tx, ids=person_ids).items() if person.active}
+    methods = contact_methods(tx, person_ids=known)
+    rules = personal_rules(tx, person_ids=known)
+    return {
+        id: plan_sends(
+            methods=methods[id],
+            rule=rules.get(id),
+            urgency=urgency,
+            time_zone=person.time_zone,
+            now=at or tx.now,
+        )
+        for id, person in known.items()
+    }

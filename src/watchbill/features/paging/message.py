@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from watchbill.features.alerts import Alert
 from watchbill.features.incidents import Incident
 from watchbill.features.paging.model import Notification, Page
@@ -60,8 +62,12 @@ def compose(
         subject=f"[{incident.severity}] {incident.title} · incident {incident.number}",
         text="\n".join(lines) + "\n",
         acknowledge_url=acknowledge_url,
+        acknowledge_label="Acknowledge" if notification.person_id else "Open",
         incident_url=incident_url,
         idempotency_key=f"{notification.id}",
+        reference=f"{notification.id}",
+        short=_short(incident, acknowledge_url),
+        spoken=_spoken(incident, team_name),
         payload={
             "type": "page",
             "notification_id": str(notification.id),
@@ -82,4 +88,37 @@ def compose(
             "evidence": [found._asdict() for found in evidence],
             "acknowledge_url": acknowledge_url,
         },
+    )
+
+
+def _short(incident: Incident, acknowledge_url: str) -> str:
+    """For a text message: the title is cut so that the whole is one or two segments beside the link."""
+    title = incident.title if len(incident.title) <= 90 else incident.title[:89] + "…"
+    return f"[{incident.severity}] {title}. Reply 'ack {incident.number}' or {acknowledge_url}"
+
+
+def _spoken(incident: Incident, team_name: str) -> str:
+    severity = incident.severity.removeprefix("sev")
+    return f"Page for team {team_name}. Severity {severity}. {incident.title[:200]}. Incident {incident.number}."
+
+
+def bundle(messages: Sequence[Message], *, incidents: Sequence[Incident]) -> Message:
+    """One message that lists all; a single one is itself. The first gives it address and idempotency key."""
+    first = messages[0]
+    if len(messages) == 1:
+        return first
+    worst = min(incident.severity for incident in incidents)
+    count = len(messages)
+    lines = [f"{count} pages came within a minute:", ""]
+    for message, incident in zip(messages, incidents, strict=True):
+        lines += [f"• {message.subject}", f"  {message.acknowledge_label}: {message.acknowledge_url}"]
+        lines.append(f"  Incident {incident.number}: {message.incident_url}")
+    numbers = ", ".join(str(incident.number) for incident in incidents[:8]) + (" …" if count > 8 else "")
+    return msgspec.structs.replace(
+        first,
+        subject=f"[{worst}] {count} pages: {incidents[0].title} · and {count - 1} more",
+        text="\n".join(lines) + "\n",
+        short=f"[{worst}] {count} pages, incidents {numbers}. Reply 'ack all' or {first.incident_url}",
+        spoken=f"{count} pages. The first: {first.spoken}",
+        payload={**first.payload, "type": "pages", "pages": [dict(message.payload) for message in messages]},
     )

@@ -28,6 +28,7 @@ from watchbill.runtime.due.rows import (
     schedule,
     schedule_many,
     settle,
+    take_marked,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "schedule",
     "schedule_many",
     "settle",
+    "take_marked",
     "work_inside",
     "work_outside",
 ]

@@ -254,3 +254,26 @@ def _to_row(row: Any, *, attempts: int) -> DueRow:
         attempts=attempts,
         lease=row.lease,
     )
+
+
+def take_marked(tx: Tx, row: DueRow, *, subjects: Sequence[str], mark: str) -> list[str]:
+    """Remove rows of the same kind whose payload has ``mark``, because the work of ``row`` covers them.
+
+    Only what nobody else holds: free rows, and those leased together with ``row``. Returns the subjects removed.
+    """
+    if not subjects:
+        return []
+    tx.write_gathered()
+    chosen = (
+        sa.select(due_row.c.id)
+        .where(
+            due_row.c.kind == row.kind,
+            due_row.c.subject.in_(subjects),
+            due_row.c.payload.has_key(mark),
+            sa.or_(due_row.c.lease.is_(None), due_row.c.leased_until <= tx.now, due_row.c.lease == row.lease),
+        )
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    removed = sa.delete(due_row).where(due_row.c.id == chosen.c.id).returning(due_row.c.subject)
+    return list(tx.execute(removed).scalars())
