@@ -15,6 +15,7 @@ from watchbill.features.suspects.model import (
     Suspect,
     Verdict,
 )
+from watchbill.features.suspects.reads import measurement_of
 from watchbill.features.suspects.store import StoredVerdict, insert_verdict, read_ranking, verdicts_of
 from watchbill.features.suspects.verdict import Gate, judge_before_after, judge_samples, judge_versions
 
@@ -41,6 +42,7 @@ __all__ = [
     "judge_samples",
     "judge_versions",
     "line_of",
+    "measurement_of",
     "question_of",
     "rank",
     "read_ranking",

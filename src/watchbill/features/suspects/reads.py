@@ -9,6 +9,7 @@ from watchbill.features import alerts, catalog, changes, incidents
 from watchbill.features.changes import Change
 from watchbill.features.incidents import Incident
 from watchbill.features.suspects.logic import WINDOW
+from watchbill.features.suspects.measuring import Measurement
 from watchbill.features.suspects.model import Candidate
 from watchbill.runtime.db import Tx
 
@@ -44,4 +45,34 @@ def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> 
         distance=distances.get(change.service_id) if change.service_id else None,
         same_environment=change.environment == environment,
         is_rollback=change.kind == "rollback",
+    )
+
+
+def measurement_of(
+    tx: Tx,
+    *,
+    service: str,
+    telemetry_name: str,
+    environment: str,
+    canary: str,
+    control: str | None,
+    since: datetime | None,
+) -> Measurement:
+    """What to compare for a version that a person asks about; the ledger of changes fills in what they leave out."""
+    if since is None or control is None:
+        known = [
+            change
+            for change in changes.newest_changes(tx, service_name=service, environment=environment, limit=50)
+            if change.version == canary
+        ]
+        if known and since is None:
+            since = known[0].started_at
+        if known and control is None:
+            control = known[0].previous_version
+    return Measurement(
+        service_name=telemetry_name,
+        environment=environment,
+        changed_at=since or tx.now - timedelta(minutes=30),
+        version=canary,
+        previous_version=control,
     )
