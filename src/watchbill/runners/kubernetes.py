@@ -100,21 +100,22 @@ class _Cluster:
 
     def __init__(self, context: Context, name: str | None, namespace: str) -> None:
         try:
-            from kubernetes import client, config
+            import kubernetes
         except ImportError as error:
             raise Refused("this runner lacks the Kubernetes client; pip install 'watchbill[kubernetes]'") from error
         self._context = context
         self._namespace = namespace
-        self.client: Any = client
+        untyped: Any = kubernetes
+        self.client, config = untyped.client, untyped.config
         try:
             if name is None and "KUBERNETES_SERVICE_HOST" in os.environ:
                 config.load_incluster_config()
-                self.api: Any = client.ApiClient()
+                self.api: Any = self.client.ApiClient()
             else:
                 self.api = config.new_client_from_config(context=name)
         except config.ConfigException as error:
             raise Refused(f"no way into the cluster: {error}") from error
-        self.apps: Any = client.AppsV1Api(self.api)
+        self.apps: Any = self.client.AppsV1Api(self.api)
 
     def ask(self, call: Callable[[], Any]) -> Any:
         """The answer of the API.
