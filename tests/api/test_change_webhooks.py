@@ -37,7 +37,7 @@ def made(client: TestClient, token, db):
 
     def make(format: str, service: str | None = "payments") -> dict[str, str]:
         body = {"name": f"our {format}", "format": format, "service": service}
-        return client.post("/api/v1/integrations", json=body, headers=token("admin")).json()
+        return client.post("/api/v1/integrations", json=body, headers=token("admin", f"for {format}")).json()
 
     return make
 
@@ -143,7 +143,7 @@ def test_argo_cd_and_flux_tell_of_what_they_rolled_out(client, made, db):
         body = msgspec.json.encode({**event, **changed})
         headers = {"x-signature": _signed(flux["secret"], body)}
         assert client.post(f"/in/{flux['key']}/flux", content=body, headers=headers).status_code == status
-    one = _all(db)[0]
+    [one] = [each for each in _all(db) if each.service_name == "payments"]
     assert (one.service_name, one.state, one.version, one.note) == ("payments", "failed", "1.2.3", "timed out")
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.journeys.stage import Stage
-from watchbill.features import alerts
-from watchbill.runtime import ledger
+from watchbill.features import alerts, paging
+from watchbill.runtime import due, ledger
 from watchbill.runtime.db import Database
 
 
@@ -116,9 +116,10 @@ def test_a_declared_incident_is_a_no_go_until_it_is_resolved(client, token, db, 
             identity="x", action="trigger", title="cards fail", service="payments", severity="critical", declares=True
         )
         alerts.accept_events(tx, integration_id=source.id, events=[event])
-    stage.work()
+    due.work_inside(db, paging.routing_duties(settle_for=timedelta(minutes=2)))
+    assert client.post("/api/v1/incidents/1/declare", json={"why": "cards fail"}, headers=token()).status_code < 300
     answer = client.get("/api/v1/gate/payments", headers=token("viewer")).json()
-    assert (answer["answer"], answer["proceed"]) == ("no-go", False)
+    assert (answer["answer"], answer["proceed"]) == ("no-go", False), answer["reasons"]
     assert any("cards fail" in reason["says"] for reason in answer["reasons"])
 
 
