@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from watchbill.features.paging import logic
+from watchbill.features.paging.policy import policy_of
 from watchbill.features.paging.model import EscalationPolicy, Step
 
 names = st.sampled_from(["on-call", "next-on-call", "team", "leads", "person:alice@example.org"])
@@ -99,8 +100,8 @@ def test_only_urgency_page_in_production_pages(environment: str, urgency: str) -
 
 
 def test_what_a_manifest_leaves_out_is_the_default() -> None:
-    assert logic.policy_of(None) == EscalationPolicy()
-    assert logic.policy_of({"repeatLast": 0}).repeat_last == 0
-    policy = logic.policy_of({"steps": [{"notify": ["leads"], "wait": "90s"}, {}], "acknowledgeFor": "1h"})
+    assert policy_of(None) == EscalationPolicy()
+    assert policy_of({"repeatLast": 0}).repeat_last == 0
+    policy = policy_of({"steps": [{"notify": ["leads"], "wait": "90s"}, {}], "acknowledgeFor": "1h"})
     assert [(step.notify, step.wait_seconds) for step in policy.steps] == [(("leads",), 90), (("on-call",), 300)]
     assert policy.acknowledge_for_seconds == 3600

@@ -53,6 +53,7 @@ from watchbill.features.oncall.lookups import (
     who_is_on_call,
 )
 from watchbill.features.oncall.model import (
+    FOREVER,
     PRIMARY,
     SHADOW,
     Layer,
@@ -89,6 +90,7 @@ from watchbill.features.oncall.words import because
 
 __all__ = [
     "CHECKED_DAYS",
+    "FOREVER",
     "PRIMARY",
     "SHADOW",
     "CalendarEntry",

@@ -6,14 +6,12 @@ from watchbill.features.paging.actions import (
     add_note,
     declare,
     page_team_for_test,
-    person_caller,
     reopen_incident,
     resolve_incident,
 )
 from watchbill.features.paging.duties import page_duties, routing_duties
 from watchbill.features.paging.last_resort import last_resort_problem
 from watchbill.features.paging.links import SignedLinks, open_action, open_link
-from watchbill.features.paging.logic import policy_of
 from watchbill.features.paging.model import (
     EscalationPolicy,
     IncidentDetail,
@@ -23,6 +21,8 @@ from watchbill.features.paging.model import (
     Step,
 )
 from watchbill.features.paging.notify import Links, SendNotification
+from watchbill.features.paging.policy import policy_of, policy_of_team
+from watchbill.features.paging.rights import person_caller
 from watchbill.features.paging.views import IncidentLine, incident_detail, incident_list, page_with_incident
 from watchbill.runtime.messages import Message, Send, SendOutcome
 
@@ -54,6 +54,7 @@ __all__ = [
     "page_with_incident",
     "person_caller",
     "policy_of",
+    "policy_of_team",
     "reopen_incident",
     "resolve_incident",
     "routing_duties",

@@ -5,14 +5,20 @@ By link, screen, CLI or API they are these same functions.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
-from watchbill.features import alerts, catalog, identity, incidents
+from watchbill.features import alerts, catalog, incidents
 from watchbill.features.identity import Caller
 from watchbill.features.incidents import Incident
 from watchbill.features.paging import escalation, logic, routing, store
 from watchbill.features.paging.model import Page
+from watchbill.features.paging.rights import (
+    incident_of_page,
+    lock_incident,
+    require_responder,
+    require_team,
+    why_may_respond,
+)
 from watchbill.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
@@ -22,7 +28,8 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
     """Stop the page: nothing of this epoch is sent after this commits, beyond what is already in flight.
 
     Acknowledging an acknowledged page changes nothing and is not an error (two people tap at once);
-    when the same person does it again, the time until they are asked again starts anew.
+    when the same person does it again, the time until they are asked again starts anew. Whoever is asked to take
+    the page over accepts that by acknowledging.
 
     Raises:
         NotFound: no such page.
@@ -32,24 +39,29 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
     page = store.lock_page(tx, page_id=page_id)
     if page is None:
         raise NotFound("there is no such page")
-    incident = _incident(tx, page.incident_id)
-    why = _may_respond(tx, page=page, caller=caller)
+    incident = incident_of_page(tx, page.incident_id)
+    why = why_may_respond(tx, page=page, caller=caller)
     if page.state == "ended":
         raise Conflict(
             f"this page has ended: {page.ended_because}", code="page_ended", hint="there is nothing left to do"
         )
-    if page.state == "acknowledged" and page.acknowledged_by != caller.person_id:
+    taking_over = page.handover_to is not None and page.handover_to == caller.person_id
+    if page.state == "acknowledged" and page.acknowledged_by != caller.person_id and not taking_over:
         return page
     escalation.cancel_queued(tx, page_id=page.id)
     until = tx.now + page.acknowledge_for
     acknowledged = store.change_page(
         tx,
         page,
-        state="acknowledged",
-        acknowledged_by=caller.person_id,
-        acknowledged_at=page.acknowledged_at or tx.now,
-        acknowledged_until=until,
-        due_at=until,
+        **{
+            **escalation.AFRESH,
+            "state": "acknowledged",
+            "held_because": None,
+            "acknowledged_by": caller.person_id,
+            "acknowledged_at": tx.now if taking_over else page.acknowledged_at or tx.now,
+            "acknowledged_until": until,
+            "due_at": until,
+        },
     )
     due.schedule(
         tx,
@@ -62,7 +74,7 @@ def acknowledge_page(tx: Tx, *, page_id: UUID, caller: Caller, via: str = "api")
         tx,
         acknowledged,
         incident,
-        "page.acknowledged",
+        "page.handed_over" if taking_over else "page.acknowledged",
         actor=caller.actor,
         why=f"by {via}: {why}",
         data={"epoch": page.epoch, "until": until.isoformat(), "via": via},
@@ -88,7 +100,7 @@ def acknowledge_incident(tx: Tx, *, number: int, caller: Caller, via: str = "api
     refusal: Forbidden | None = None
     for page in sorted(pages, key=lambda p: p.id):
         try:
-            may.append((page, _may_respond(tx, page=page, caller=caller)))
+            may.append((page, why_may_respond(tx, page=page, caller=caller)))
         except Forbidden as error:
             refusal = error
     if not may and refusal is not None:
@@ -108,8 +120,8 @@ def resolve_incident(tx: Tx, *, number: int, caller: Caller, resolution: str = "
     """
     routing.lock_response(tx)
     found = incidents.incident_by_number(tx, number=number)
-    incident = _lock(tx, found.id)
-    _may_act(tx, incident=incident, caller=caller)
+    incident = lock_incident(tx, found.id)
+    require_responder(tx, incident=incident, caller=caller)
     if incident.state == "resolved":
         return incident
     closed = incidents.close_incident(
@@ -131,8 +143,8 @@ def resolve_incident(tx: Tx, *, number: int, caller: Caller, resolution: str = "
 def reopen_incident(tx: Tx, *, number: int, caller: Caller, why: str = "") -> Incident:
     """Undo a resolution: the owner's page begins anew."""
     routing.lock_response(tx)
-    incident = _lock(tx, incidents.incident_by_number(tx, number=number).id)
-    _may_act(tx, incident=incident, caller=caller)
+    incident = lock_incident(tx, incidents.incident_by_number(tx, number=number).id)
+    require_responder(tx, incident=incident, caller=caller)
     if incident.state == "open":
         return incident
     opened = incidents.reopen_incident(tx, incident=incident, actor=caller.actor, why=why or "reopened by a person")
@@ -143,8 +155,8 @@ def reopen_incident(tx: Tx, *, number: int, caller: Caller, why: str = "") -> In
 def declare(tx: Tx, *, number: int, caller: Caller, why: str = "") -> Incident:
     """A person says that users are hurt. Severity follows; a worse one starts acknowledged pages again."""
     routing.lock_response(tx)
-    incident = _lock(tx, incidents.incident_by_number(tx, number=number).id)
-    _may_act(tx, incident=incident, caller=caller)
+    incident = lock_incident(tx, incidents.incident_by_number(tx, number=number).id)
+    require_responder(tx, incident=incident, caller=caller)
     if incident.state == "resolved":
         raise Conflict(f"incident {number} is resolved", code="incident_resolved", hint="reopen it first")
     if incident.phase == "declared":
@@ -164,6 +176,7 @@ def declare(tx: Tx, *, number: int, caller: Caller, why: str = "") -> Incident:
         for page in store.lock_open_pages(tx, incident_id=incident.id):
             if page.state == "acknowledged" and page.acknowledged_by != caller.person_id:
                 escalation.begin_epoch(tx, page=page, incident=raised, reason=f"severity raised to {raised.severity}")
+            escalation.reconsider_held(tx, page=page, incident=raised, why=f"severity raised to {raised.severity}")
     return raised
 
 
@@ -174,7 +187,7 @@ def add_note(tx: Tx, *, number: int, caller: Caller, text: str) -> Incident:
         Invalid: empty, or over 10,000 characters.
     """
     incident = incidents.incident_by_number(tx, number=number)
-    _may_act(tx, incident=incident, caller=caller)
+    require_responder(tx, incident=incident, caller=caller)
     if not text.strip():
         raise Invalid("the note is empty", field="text", hint="write what you saw or did")
     if len(text) > 10_000:
@@ -186,7 +199,7 @@ def add_note(tx: Tx, *, number: int, caller: Caller, text: str) -> Incident:
 def page_team_for_test(tx: Tx, *, team_id: UUID, caller: Caller) -> Incident:
     """A test page: the real escalation of a team, said to be a test. Resolve it when it has arrived."""
     team = catalog.team(tx, id=team_id)
-    _may_act_for_teams(tx, caller=caller, team_ids={team_id})
+    require_team(tx, caller=caller, team_ids={team_id})
     incident = incidents.open_incident(
         tx,
         title=f"Test page for team {team.name}: please acknowledge",
@@ -197,7 +210,7 @@ def page_team_for_test(tx: Tx, *, team_id: UUID, caller: Caller) -> Incident:
         unowned=False,
     )
     incidents.add_note(tx, incident=incident, actor=caller.actor, text="This is a test page; nothing is broken.")
-    escalation.open_page(tx, incident=incident, team_id=team_id, reason="a test of reaching you")
+    escalation.open_page(tx, incident=incident, team_id=team_id, reason="a test of reaching you", harmed=())
     return incident
 
 
@@ -208,116 +221,41 @@ def expire_acknowledgement(tx: Tx, *, page_id: UUID, epoch: int) -> None:
         return
     if page.acknowledged_until > tx.now:
         return
-    incident = _incident(tx, page.incident_id)
-    minutes = int(timedelta(seconds=page.policy.acknowledge_for_seconds).total_seconds() // 60)
-    escalation.begin_epoch(tx, page=page, incident=incident, reason=f"acknowledged {minutes} min ago and not resolved")
+    incident = incident_of_page(tx, page.incident_id)
+    if page.snoozed:
+        reason = "snoozed until now and not resolved"
+    elif page.handover_to is not None and page.handover_until is not None and page.handover_until <= tx.now:
+        reason = "hand-over not accepted in time"
+    else:
+        reason = f"acknowledged {page.policy.acknowledge_for_seconds // 60} min ago and not resolved"
+    escalation.begin_epoch(tx, page=page, incident=incident, reason=reason)
 
 
 def take_due_step(tx: Tx, *, page_id: UUID) -> None:
-    """The page's due row: take its next step, if it still escalates and is really due."""
+    """The page's due row: take its next step, or let a held page go, if it is really due."""
     page = store.lock_page_or_busy(tx, page_id=page_id)
-    if page is None or page.state != "escalating":
+    if page is None or page.state not in ("escalating", "held"):
         return
     if page.due_at is not None and page.due_at > tx.now:
         due.schedule(tx, kind=escalation.STEP, subject=page.id, due_at=page.due_at)
         return
-    escalation.take_step(tx, page=page, incident=_incident(tx, page.incident_id))
+    if page.state == "held":
+        incident = incident_of_page(tx, page.incident_id)
+        escalation.reconsider_held(tx, page=page, incident=incident, why="the next working day has begun")
+        return
+    escalation.take_step(tx, page=page, incident=incident_of_page(tx, page.incident_id))
+
+
+def call_again(tx: Tx, *, page_id: UUID, epoch: int, step: int) -> None:
+    """The due row of a step that calls until somebody answers."""
+    page = store.lock_page_or_busy(tx, page_id=page_id)
+    if page is not None:
+        incident = incident_of_page(tx, page.incident_id)
+        escalation.call_again(tx, page=page, incident=incident, epoch=epoch, number=step)
 
 
 def review_page(tx: Tx, *, page_id: UUID) -> None:
     """The due row after a failed notification."""
     page = store.lock_page_or_busy(tx, page_id=page_id)
     if page is not None:
-        escalation.review_step(tx, page=page, incident=_incident(tx, page.incident_id))
-
-
-def _may_respond(tx: Tx, *, page: Page, caller: Caller) -> str:
-    """Why the caller may acknowledge this page.
-
-    Raises:
-        Forbidden: with who may.
-    """
-    if caller.kind == "token":
-        if caller.role in ("responder", "admin") and caller.token_team_id in (None, page.team_id):
-            return f"with the token '{caller.name}'"
-        raise Forbidden(
-            f"the token '{caller.name}' may not acknowledge this page",
-            hint="use one with role responder, of this team or of none",
-        )
-    members: dict[UUID, str] = {}
-    if page.team_id is not None:
-        members = {m.person_id: m.role for m in catalog.members(tx, team_ids=[page.team_id]).get(page.team_id, [])}
-    why = caller.person_id and logic.may_acknowledge(
-        person_id=caller.person_id,
-        notified=store.notified_people(tx, page_id=page.id),
-        members=members,
-        responders=store.responders_of(tx, incident_id=page.incident_id),
-    )
-    if why:
-        return why
-    shadow = caller.person_id is not None and members.get(caller.person_id) == "shadow"
-    raise Forbidden(
-        "a shadow watches and may not acknowledge"
-        if shadow
-        else "only who was notified, the owning team and responders of this incident may acknowledge it",
-        hint="ask the person on call, or a lead to add you to the team",
-    )
-
-
-def _may_act(tx: Tx, *, incident: Incident, caller: Caller) -> None:
-    """Raises Forbidden unless the caller responds here, belongs to a paged team, or administers."""
-    pages = store.pages_of(tx, incident_ids=[incident.id])
-    if caller.person_id is not None:
-        notified = set().union(*(store.notified_people(tx, page_id=p.id) for p in pages)) if pages else set()
-        if caller.person_id in notified | store.responders_of(tx, incident_id=incident.id):
-            return
-    _may_act_for_teams(tx, caller=caller, team_ids={incident.team_id, *(p.team_id for p in pages)})
-
-
-def _may_act_for_teams(tx: Tx, *, caller: Caller, team_ids: set[UUID | None]) -> None:
-    if caller.role == "admin" and caller.token_team_id is None:
-        return
-    if caller.kind == "token" and caller.role == "responder" and caller.token_team_id in {None, *team_ids}:
-        return
-    if caller.person_id is not None:
-        known = [t for t in team_ids if t is not None]
-        for members in catalog.members(tx, team_ids=known).values():
-            if any(m.person_id == caller.person_id and m.role != "shadow" for m in members):
-                return
-    raise Forbidden(
-        "only responders, members of the paged teams and administrators may do this",
-        hint="ask the person on call",
-    )
-
-
-def _incident(tx: Tx, incident_id: UUID) -> Incident:
-    found = incidents.incident_by_id(tx, incident_id=incident_id)
-    if found is None:
-        raise NotFound("the incident of this page is gone", code="incident_gone")
-    return found
-
-
-def _lock(tx: Tx, incident_id: UUID) -> Incident:
-    locked = incidents.lock_incident(tx, incident_id=incident_id)
-    if locked is None:
-        raise NotFound("there is no such incident")
-    return locked
-
-
-def person_caller(tx: Tx, *, person_id: UUID) -> Caller:
-    """The caller a signed link speaks for.
-
-    Raises:
-        Forbidden: the person is gone or no longer active.
-    """
-    found = identity.people(tx, ids=[person_id]).get(person_id)
-    if found is None or not found.active:
-        raise Forbidden("this link belongs to a person who is no longer here")
-    return Caller(
-        kind="person",
-        id=found.id,
-        name=found.name,
-        role=found.role,
-        person_id=found.id,
-        team_ids=catalog.team_ids_of(tx, person_id=found.id, shadows=False),
-    )
+        escalation.review_step(tx, page=page, incident=incident_of_page(tx, page.incident_id))

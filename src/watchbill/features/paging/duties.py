@@ -108,6 +108,16 @@ class ExpireAcknowledgement(_Duty):
         actions.expire_acknowledgement(tx, page_id=UUID(row.subject), epoch=int(row.payload["epoch"]))
 
 
+class CallAgain(_Duty):
+    """``page.call``: a step that calls until somebody answers."""
+
+    kind = escalation.CALL
+
+    def work(self, tx: Tx, row: DueRow) -> None:
+        page_id = UUID(row.subject.partition(":")[0])
+        actions.call_again(tx, page_id=page_id, epoch=int(row.payload["epoch"]), step=int(row.payload["step"]))
+
+
 class ReviewPage(_Duty):
     """``page.review``: a notification of the page failed."""
 
@@ -124,4 +134,4 @@ def routing_duties(*, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -
 
 def page_duties() -> list[InsideDuty]:
     """Duties that move pages; a loop of their own, so that an alert storm does not delay a step."""
-    return [TakeStep(), ExpireAcknowledgement(), ReviewPage()]
+    return [TakeStep(), CallAgain(), ExpireAcknowledgement(), ReviewPage()]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
-from watchbill.features import catalog, identity, incidents, oncall
+from watchbill.features import catalog, incidents
 from watchbill.features.incidents import Incident
-from watchbill.features.paging import logic, store
+from watchbill.features.paging import logic, store, targets, walk
+from watchbill.features.paging.logic import Harmed, Hold, Moment, NextStep
 from watchbill.features.paging.model import EscalationPolicy, Page
+from watchbill.features.paging.policy import policy_of_team
+from watchbill.features.paging.walk import Reach
+from watchbill.features.paging.world import DatabaseWorld, free_days, harmed_of
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import due, ledger
 from watchbill.runtime.db import Tx
@@ -26,17 +33,39 @@ REVIEW = "page.review"
 SEND = "notification.send"
 """Due row: one notification to get to one person."""
 
-_NOBODY_WAIT = timedelta(minutes=1)
+AFRESH: Mapping[str, Any] = {
+    "acknowledged_by": None,
+    "acknowledged_at": None,
+    "acknowledged_until": None,
+    "snoozed": False,
+    "handover_to": None,
+    "handover_by": None,
+    "handover_until": None,
+}
+"""Columns of a page that nobody has, with nobody asked to take it over."""
+CALL = "page.call"
+"""Due row: a step that calls until somebody answers, again."""
 
 
-def open_page(tx: Tx, *, incident: Incident, team_id: UUID | None, reason: str, first: bool = False) -> Page:
-    """Open the team's page with a snapshot of its policy, and take the first step at once.
+def open_page(
+    tx: Tx,
+    *,
+    incident: Incident,
+    team_id: UUID | None,
+    reason: str,
+    first: bool = False,
+    policy: EscalationPolicy | None = None,
+    harmed: Sequence[Harmed] | None = None,
+    actor: Actor | None = None,
+) -> Page:
+    """Open the team's page with a snapshot of its policy, and take the first step at once unless the policy holds it.
 
-    ``first`` says that the incident was opened just now, so that no earlier page needs looking for.
+    ``first`` says that the incident was opened just now, so that no earlier page needs looking for. ``policy`` is
+    in place of the team's own; ``harmed`` are the services, where the caller has them.
     """
-    policy = EscalationPolicy(steps=(), repeat_last=0)
-    if team_id is not None:
-        policy = logic.policy_of(catalog.team(tx, id=team_id).spec.get("escalation"))
+    if policy is None:
+        policy = EscalationPolicy(steps=(), repeat_last=0) if team_id is None else team_policy(tx, team_id=team_id)
+    found = harmed_of(tx, incident) if harmed is None else harmed
     pages = [] if first else store.pages_of(tx, incident_ids=[incident.id])
     earlier = [page for page in pages if page.team_id == team_id]
     page = Page(
@@ -55,10 +84,56 @@ def open_page(tx: Tx, *, incident: Incident, team_id: UUID | None, reason: str, 
         acknowledged_until=None,
         ended_at=None,
         ended_because=None,
+        tier=logic.tier_of(found),
     )
+    held = _hold(tx, page, incident, found)
+    if held is not None:
+        page = msgspec.structs.replace(page, state="held", held_because=held.reason, due_at=held.until)
     store.insert_page(tx, page)
-    explain(tx, page, incident, "page.opened", why=reason, data={"epoch": page.epoch})
+    explain(tx, page, incident, "page.opened", actor=actor, why=reason, data={"epoch": page.epoch})
+    if held is not None:
+        return _held(tx, page, incident, held)
     return take_step(tx, page=page, incident=incident)
+
+
+def team_policy(tx: Tx, *, team_id: UUID) -> EscalationPolicy:
+    """The policy of the team as it is now."""
+    return policy_of_team(catalog.team(tx, id=team_id).spec)
+
+
+def _hold(tx: Tx, page: Page, incident: Incident, harmed: Sequence[Harmed]) -> Hold | None:
+    policy = page.policy
+    days = free_days(tx, policy) if any(each.watch == "office-hours" for each in harmed) or policy.hold_tiers else None
+    return logic.hold(
+        policy, harmed=harmed, severity=incident.severity, at=tx.now, holidays=days if days else frozenset()
+    )
+
+
+def _held(tx: Tx, page: Page, incident: Incident, held: Hold) -> Page:
+    due.schedule(tx, kind=STEP, subject=page.id, due_at=held.until, payload={"epoch": page.epoch})
+    explain(tx, page, incident, "page.held", why=held.reason, data={"until": held.until.isoformat()})
+    return page
+
+
+def reconsider_held(tx: Tx, *, page: Page, incident: Incident, why: str) -> Page:
+    """Decide again about a held page: its time has come, or what is harmed or the severity has changed.
+
+    It goes on waiting (perhaps until another time), or its escalation begins now.
+    """
+    if page.state != "held":
+        return page
+    harmed = harmed_of(tx, incident)
+    tier = logic.tier_of(harmed)
+    held = _hold(tx, page, incident, harmed)
+    if held is None:
+        released = store.change_page(tx, page, state="escalating", held_because=None, step=0, due_at=tx.now, tier=tier)
+        explain(tx, released, incident, "page.released", why=why, data={"epoch": page.epoch})
+        return take_step(tx, page=released, incident=incident)
+    if (held.until, held.reason) == (page.due_at, page.held_because):
+        due.schedule(tx, kind=STEP, subject=page.id, due_at=held.until, payload={"epoch": page.epoch})
+        return page
+    waiting = store.change_page(tx, page, held_because=held.reason, due_at=held.until, tier=tier)
+    return _held(tx, waiting, incident, held)
 
 
 def take_step(tx: Tx, *, page: Page, incident: Incident) -> Page:
@@ -68,37 +143,78 @@ def take_step(tx: Tx, *, page: Page, incident: Incident) -> Page:
     """
     if page.state != "escalating":
         return page
-    number = page.step
-    while True:
-        step = logic.next_step(page.policy, number)
-        people = _targets(tx, page=page, names=step.notify)
-        methods = identity.contact_methods(tx, person_ids=sorted(people))
-        reachable = {person: found for person in sorted(people) if (found := methods.get(person))}
-        label = "fallback" if step.fallback else ", ".join(step.notify)
-        if reachable:
-            _notify(tx, page=page, step=number, reachable=reachable)
-            explain(
-                tx,
-                page,
-                incident,
-                "page.step_taken",
-                why=f"step {number + 1}: {label}",
-                data={
-                    "step": number,
-                    "people": [str(p) for p in reachable],
-                    "fallback": step.fallback,
-                    "repeat": step.repeat,
-                    "epoch": page.epoch,
-                },
-            )
-            return _wait(tx, page, step=number + 1, wait=step.wait)
-        why = f"step {number + 1} ({label}): " + ("nobody there can be reached" if people else "nobody is there")
-        if step.fallback:
-            if step.repeat == 0:
-                explain(tx, page, incident, "page.nobody_reachable", why=why + "; tried again every minute")
-            return _wait(tx, page, step=number, wait=_NOBODY_WAIT)
-        explain(tx, page, incident, "page.step_skipped", why=why, data={"step": number})
-        number = logic.step_after_unreachable(page.policy, number)
+    world = DatabaseWorld(tx, important=is_important(incident))
+    taken = walk.take(page.policy, page.step, _moment(tx, page), partial(_reach, world, page))
+    step = taken.step
+    for skipped in taken.skipped:
+        explain(tx, page, incident, "page.step_skipped", why=skipped.why, data={"step": skipped.step})
+    if taken.reach:
+        _notify(tx, page=page, step=step.number, reach=taken.reach)
+        explain(
+            tx,
+            page,
+            incident,
+            "page.step_taken",
+            why=taken.why,
+            data={
+                "step": step.number,
+                "people": [str(p) for p in taken.reach.people],
+                "fallback": step.fallback,
+                "repeat": step.repeat,
+                "epoch": page.epoch,
+                **({"channels": [each.name for each in taken.reach.channels]} if taken.reach.channels else {}),
+                **({"watchers": [str(p) for p in taken.reach.watchers]} if taken.reach.watchers else {}),
+            },
+        )
+        _call_again(tx, page, step)
+    elif step.repeat == 0:
+        explain(tx, page, incident, "page.nobody_reachable", why=taken.why)
+    return _wait(tx, page, step=taken.following, wait=taken.wait)
+
+
+def _moment(tx: Tx, page: Page) -> Moment:
+    return Moment(at=tx.now, tier=page.tier or 3, holidays=free_days(tx, page.policy))
+
+
+def _reach(world: DatabaseWorld, page: Page, names: tuple[str, ...]) -> Reach:
+    return targets.resolve(world, team_id=page.team_id, names=names)
+
+
+def is_important(incident: Incident) -> bool:
+    """Important pages pierce quiet hours: severities 1 and 2, and whatever hurts users."""
+    return incident.severity in ("sev1", "sev2") or incident.phase == "declared"
+
+
+def _call_again(tx: Tx, page: Page, step: NextStep) -> None:
+    """Keep calling until somebody answers; a repeat of the same step goes on with the same calls."""
+    if step.call_every is not None:
+        of_policy = min(step.number, len(page.policy.steps) - 1)
+        due.schedule(
+            tx,
+            kind=CALL,
+            subject=f"{page.id}:{of_policy}",
+            due_at=tx.now + step.call_every,
+            payload={"epoch": page.epoch, "step": step.number},
+        )
+
+
+def call_again(tx: Tx, *, page: Page, incident: Incident, epoch: int, number: int) -> None:
+    """Notify a step's people again, while nobody has acknowledged."""
+    if page.state != "escalating" or page.epoch != epoch:
+        return
+    step = logic.next_step(page.policy, number)
+    reach = _reach(DatabaseWorld(tx, important=is_important(incident), looking=True), page, step.notify)
+    if reach.people:
+        _notify(tx, page=page, step=number, reach=Reach(people=reach.people, named=reach.named))
+        explain(
+            tx,
+            page,
+            incident,
+            "page.called_again",
+            why=f"{walk.label_of(step)}; until somebody answers",
+            data={"step": number, "people": [str(p) for p in reach.people], "epoch": epoch},
+        )
+    _call_again(tx, page, step)
 
 
 def _wait(tx: Tx, page: Page, *, step: int, wait: timedelta) -> Page:
@@ -107,89 +223,77 @@ def _wait(tx: Tx, page: Page, *, step: int, wait: timedelta) -> Page:
     return waiting
 
 
-def _notify(tx: Tx, *, page: Page, step: int, reachable: dict[UUID, list[identity.ContactMethod]]) -> None:
-    rows: list[dict[str, Any]] = []
-    for person_id, methods in reachable.items():
-        for method, at in zip(methods, logic.send_times(len(methods), tx.now), strict=True):
-            rows.append(
-                {
-                    "id": new_id(),
-                    "page_id": page.id,
-                    "epoch": page.epoch,
-                    "step": step,
-                    "person_id": person_id,
-                    "channel": method.channel,
-                    "address": method.address,
-                    "state": "queued",
-                    "queued_at": tx.now,
-                    "due_at": at,
-                }
-            )
+def _notify(tx: Tx, *, page: Page, step: int, reach: Reach) -> None:
+    rows = [
+        {**_row(tx, page, step, tx.now + after), "person_id": person_id, "channel": method.channel}
+        | {"address": method.address, "watching": watching}
+        for watching, people in ((False, reach.people), (True, reach.watchers))
+        for person_id, sends in people.items()
+        for method, after in sends
+    ]
+    rows += [
+        {**_row(tx, page, step, tx.now), "team_channel_id": each.id, "channel": each.channel, "address": each.address}
+        | {"watching": bool(reach.people)}
+        for each in reach.channels
+    ]
     tx.execute(sa.insert(store.notification), rows)
     due.schedule_many(tx, kind=SEND, rows=[(str(row["id"]), row["due_at"], {}) for row in rows])
 
 
-def _targets(tx: Tx, *, page: Page, names: tuple[str, ...]) -> set[UUID]:
-    """The active people a step names, now."""
-    found: set[UUID] = set()
-    for name in names:
-        if name == "fallback":
-            found |= _fallback(tx)
-        elif name.startswith("person:"):
-            named = identity.person_by_login(tx, login=name.removeprefix("person:"))
-            found |= {named.id} if named else set()
-        elif page.team_id is not None:
-            found |= _of_team(tx, team_id=page.team_id, name=name)
-    known = identity.people(tx, ids=sorted(found))
-    return {person_id for person_id in found if person_id in known and known[person_id].active}
+def _row(tx: Tx, page: Page, step: int, at: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "page_id": page.id,
+        "epoch": page.epoch,
+        "step": step,
+        "person_id": None,
+        "team_channel_id": None,
+        "state": "queued",
+        "queued_at": tx.now,
+        "due_at": at,
+    }
 
 
-def _of_team(tx: Tx, *, team_id: UUID, name: str) -> set[UUID]:
-    if name == "on-call":
-        shift = oncall.who_is_on_call(tx, team_id=team_id, at=tx.now)
-        return {shift.person_id} if shift else set()
-    if name == "next-on-call":
-        shift = oncall.next_on_call(tx, team_id=team_id, at=tx.now)
-        return {shift.person_id} if shift else set()
-    members = [m for m in catalog.members(tx, team_ids=[team_id]).get(team_id, []) if m.role != "shadow"]
-    if name == "leads":
-        return {m.person_id for m in members if m.role == "lead"}
-    return {m.person_id for m in members}
-
-
-def _fallback(tx: Tx) -> set[UUID]:
-    """The fallback team's people; without one (or without anybody to reach in it) every administrator."""
-    team = catalog.fallback_team(tx)
-    if team is not None:
-        people = _of_team(tx, team_id=team.id, name="team")
-        methods = identity.contact_methods(tx, person_ids=sorted(people))
-        if any(methods.get(person) for person in people):
-            return people
-    return {person.id for person in identity.administrators(tx)}
+def notify_person(tx: Tx, *, page: Page, incident: Incident, person_id: UUID) -> bool:
+    """Ask one person about a page outside its steps, as for a hand-over; False when they cannot be reached."""
+    plans = DatabaseWorld(tx, important=is_important(incident)).plans([person_id])
+    if plans:
+        _notify(tx, page=page, step=max(0, page.step - 1), reach=Reach(people=plans))
+    return bool(plans)
 
 
 def begin_epoch(tx: Tx, *, page: Page, incident: Incident, reason: str) -> Page:
-    """Paging starts again from the current on-call. Whatever an earlier epoch still had queued is cancelled."""
+    """Paging starts again from the current on-call, unless the policy holds it now.
+
+    Whatever an earlier epoch still had queued is cancelled.
+    """
     cancel_queued(tx, page_id=page.id)
+    harmed = harmed_of(tx, incident)
+    held = _hold(tx, page, incident, harmed)
     renewed = store.change_page(
         tx,
         page,
-        state="escalating",
+        **AFRESH,
+        state="escalating" if held is None else "held",
         epoch=page.epoch + 1,
         step=0,
         reason=reason,
-        acknowledged_by=None,
-        acknowledged_at=None,
-        acknowledged_until=None,
+        tier=logic.tier_of(harmed),
+        held_because=held.reason if held else None,
+        due_at=held.until if held else page.due_at,
     )
     explain(tx, renewed, incident, "page.epoch_began", why=reason, data={"epoch": renewed.epoch})
+    if held is not None:
+        return _held(tx, renewed, incident, held)
     return take_step(tx, page=renewed, incident=incident)
 
 
 def end_page(tx: Tx, *, page: Page, incident: Incident, because: str, actor: Actor) -> Page:
     """Nothing more is sent for it."""
     cancel_queued(tx, page_id=page.id)
-    ended = store.change_page(tx, page, state="ended", ended_at=tx.now, ended_because=because, due_at=None)
+    ended = store.change_page(
+        tx, page, state="ended", ended_at=tx.now, ended_because=because, due_at=None, handover_to=None
+    )
     explain(tx, ended, incident, "page.ended", actor=actor, why=because)
     return ended
 
@@ -201,7 +305,8 @@ def review_step(tx: Tx, *, page: Page, incident: Incident) -> None:
     if page.state != "escalating" or page.step == 0:
         return
     step = page.step - 1
-    sent = store.notifications_of_step(tx, page_id=page.id, epoch=page.epoch, step=step)
+    told = store.notifications_of_step(tx, page_id=page.id, epoch=page.epoch, step=step)
+    sent = [notification for notification in told if not notification.watching]
     for failing in (n for n in sent if n.error is not None):
         waiting = [n for n in sent if n.person_id == failing.person_id and n.state == "queued" and not n.attempts]
         if waiting and due.hasten(tx, kind=SEND, subject=waiting[0].id):
@@ -216,7 +321,7 @@ def review_step(tx: Tx, *, page: Page, incident: Incident) -> None:
         why=f"step {step + 1}: every channel failed; the next step is taken",
     )
     if logic.next_step(page.policy, step).fallback:
-        _wait(tx, page, step=page.step, wait=_NOBODY_WAIT)
+        _wait(tx, page, step=page.step, wait=walk.NOBODY_WAIT)
         return
     onward = store.change_page(tx, page, step=logic.step_after_unreachable(page.policy, step))
     take_step(tx, page=onward, incident=incident)

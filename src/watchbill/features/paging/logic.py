@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from watchbill.features import oncall
 from watchbill.features.paging.model import EscalationPolicy, Page, Step
-from watchbill.kernel.durations import parse_duration
 
 METHOD_GAP = timedelta(seconds=60)
 """A person's contact methods follow each other this far apart while nobody has acknowledged."""
@@ -22,31 +23,45 @@ ATTEMPTS = 5
 """Tries of one notification before it counts as failed for good."""
 
 
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step's conditions are held against: when, for which tier, and the public holidays of the policy."""
+
+    at: datetime
+    tier: int = 3
+    holidays: frozenset[date] = frozenset()
+
+
 class NextStep(msgspec.Struct, frozen=True):
-    """Step to take now: its number, whom it names, how long to wait after it; ``fallback`` past the policy's end."""
+    """Step to take now: its number, whom it names, how long to wait after it; ``fallback`` past the policy's end.
+
+    ``passed_over`` is why the step does not count now; then nobody is asked and the next number follows at once.
+    """
 
     number: int
     notify: tuple[str, ...]
     wait: timedelta
     fallback: bool
     repeat: int
+    call_every: timedelta | None = None
+    passed_over: str = ""
 
 
-def next_step(policy: EscalationPolicy, step: int) -> NextStep:
-    """Step ``step`` (0-based) of a policy: its steps, then the last one ``repeat_last`` times, then the
+def next_step(policy: EscalationPolicy, step: int, moment: Moment | None = None) -> NextStep:
+    """Step ``step`` (0-based) of a policy: its steps, then the last that counts ``repeat_last`` times, then the
     fallback for ever. Total: there is an answer for every non-negative ``step``.
+
+    Without a ``moment`` every step counts.
     """
     count = len(policy.steps)
     end = count + policy.repeat_last if count else 0
+    if step < count:
+        why = "" if moment is None else why_not(policy, policy.steps[step], moment)
+        return _named(policy.steps[step], step, 0, why)
     if step < end:
-        chosen: Step = policy.steps[min(step, count - 1)]
-        return NextStep(
-            number=step,
-            notify=chosen.notify,
-            wait=timedelta(seconds=chosen.wait_seconds),
-            fallback=False,
-            repeat=max(0, step - count + 1),
-        )
+        counting = [each for each in policy.steps if moment is None or not why_not(policy, each, moment)]
+        if counting:
+            return _named(counting[-1], step, step - count + 1, "")
+        step = end
     return NextStep(
         number=step,
         notify=("fallback",),
@@ -54,6 +69,87 @@ def next_step(policy: EscalationPolicy, step: int) -> NextStep:
         fallback=True,
         repeat=step - end,
     )
+
+
+def _named(step: Step, number: int, repeat: int, why: str) -> NextStep:
+    every = step.call_every_seconds
+    return NextStep(
+        number=number,
+        notify=step.notify,
+        wait=timedelta(seconds=step.wait_seconds),
+        fallback=False,
+        repeat=repeat,
+        call_every=None if every is None else timedelta(seconds=every),
+        passed_over=why,
+    )
+
+
+def why_not(policy: EscalationPolicy, step: Step, moment: Moment) -> str:
+    """Why a step does not count at this moment; empty when it does. Hours are those of the policy's zone."""
+    if step.tiers and moment.tier not in step.tiers:
+        return f"only for tier {_listed(step.tiers)}, this is tier {moment.tier}"
+    hours = step.during
+    if hours is None:
+        return ""
+    without = moment.holidays if hours.office else frozenset()
+    inside = oncall.stretch_at(hours.windows, time_zone=policy.time_zone, at=moment.at, without=without).inside
+    if inside != hours.outside:
+        return ""
+    local = moment.at.astimezone(ZoneInfo(policy.time_zone))
+    kind = "office hours" if hours.office else "its hours"
+    return f"it is {local:%a %H:%M} in {policy.time_zone}, {'inside' if inside else 'outside'} {kind}"
+
+
+class Harmed(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that is harmed: its tier, and what it says itself about being watched at night."""
+
+    tier: int
+    watch: Literal["always", "office-hours"] | None = None
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Not now: until when, and why."""
+
+    until: datetime
+    reason: str
+
+
+def tier_of(harmed: Collection[Harmed]) -> int:
+    """The tier of the most critical service that is harmed; 3 when no service is known."""
+    return min((each.tier for each in harmed), default=3)
+
+
+def hold(
+    policy: EscalationPolicy,
+    *,
+    harmed: Collection[Harmed],
+    severity: str,
+    at: datetime,
+    holidays: frozenset[date] = frozenset(),
+) -> Hold | None:
+    """Whether a page waits for the next working day, and why; None pages now.
+
+    It waits when it is outside the policy's office hours, no harmed service needs a watch at night, and the
+    severity is milder than ``pages_from``. With nothing known about what is harmed it never waits.
+    """
+    if severity <= policy.pages_from or not harmed:
+        return None
+    if any(each.watch != "office-hours" and (each.watch or each.tier not in policy.hold_tiers) for each in harmed):
+        return None
+    inside, until = oncall.stretch_at(policy.office_hours, time_zone=policy.time_zone, at=at, without=holidays)
+    if inside or until >= oncall.FOREVER:
+        return None
+    local = until.astimezone(ZoneInfo(policy.time_zone))
+    tiers = _listed(sorted({each.tier for each in harmed}))
+    reason = (
+        f"outside office hours, and tier {tiers} at {severity} needs no watch at night:"
+        f" held until {local:%a %d %b, %H:%M} ({policy.time_zone})"
+    )
+    return Hold(until, reason)
+
+
+def _listed(tiers: Iterable[int]) -> str:
+    return " and ".join(str(tier) for tier in tiers)
 
 
 def step_after_unreachable(policy: EscalationPolicy, step: int) -> int:
@@ -88,9 +184,15 @@ def may_acknowledge(
     return None
 
 
-def is_current(page: Page, *, epoch: int) -> bool:
-    """True when a notification of ``epoch`` may still go out: the page is escalating in that very epoch."""
-    return page.state == "escalating" and page.epoch == epoch
+def is_current(page: Page, *, epoch: int, person_id: UUID | None = None) -> bool:
+    """True when a notification of ``epoch`` may still go out: the page is escalating in that very epoch.
+
+    Of an acknowledged page only whoever is asked to take it over is told.
+    """
+    if page.epoch != epoch:
+        return False
+    asked = page.handover_to is not None and page.handover_to == person_id
+    return page.state == "escalating" or (page.state == "acknowledged" and asked)
 
 
 def retry_after(attempts: int) -> timedelta | None:
@@ -112,31 +214,3 @@ def muted_because(*, environment: str, urgency: str) -> str | None:
     if urgency == "ticket":
         return "urgency ticket: on screen and in the daily digest"
     return None
-
-
-def policy_of(spec: Mapping[str, Any] | None) -> EscalationPolicy:
-    """The policy written in a team's manifest (``spec.escalation``), with the defaults for what is left out.
-
-    The manifest layer has validated it; ``wait`` and ``acknowledgeFor`` are durations such as ``5m``.
-    """
-    default = EscalationPolicy()
-    if not spec:
-        return default
-    raw_steps: Sequence[Mapping[str, Any]] = spec.get("steps") or ()
-    steps = tuple(
-        Step(
-            notify=tuple(raw.get("notify") or ("on-call",)),
-            wait_seconds=_seconds(raw.get("wait"), 300),
-        )
-        for raw in raw_steps
-    )
-    repeat = spec.get("repeatLast")
-    return EscalationPolicy(
-        steps=steps or default.steps,
-        repeat_last=default.repeat_last if repeat is None else int(repeat),
-        acknowledge_for_seconds=_seconds(spec.get("acknowledgeFor"), default.acknowledge_for_seconds),
-    )
-
-
-def _seconds(text: str | None, default: int) -> int:
-    return default if text is None else max(1, int(parse_duration(text).total_seconds()))

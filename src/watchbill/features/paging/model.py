@@ -111,7 +111,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
     ``person_id`` is None when a team's channel is told (``team_channel_id``). ``sending_at`` is when it was first
     handed to its channel, ``about`` the service (else the incident) it was about, and ``bundle_id`` the
-    notification whose message carries this one too.
+    notification whose message carries this one too. ``watching``: told along, and not asked to answer.
     """
 
     id: UUID
@@ -133,6 +133,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     sending_at: datetime | None = None
     about: UUID | None = None
     bundle_id: UUID | None = None
+    watching: bool = False
 
 
 class PageDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from watchbill.features import alerts, catalog, incidents
 from watchbill.features.alerts import Alert
 from watchbill.features.catalog import Service
 from watchbill.features.incidents import Incident
-from watchbill.features.paging import escalation, logic, store
+from watchbill.features.paging import escalation, logic, store, world
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import system
@@ -100,7 +100,7 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta, advisers: Sequ
         opened=opened,
         raised=raised,
         joined_service=joined_service,
-        unowned=service is None,
+        service=service,
     )
     if opened:
         _ask_advisers(tx, incident, advisers)
@@ -178,11 +178,14 @@ def _page(
     opened: bool,
     raised: bool,
     joined_service: bool,
-    unowned: bool,
+    service: Service | None,
 ) -> None:
     pages = [] if opened else store.lock_open_pages(tx, incident_id=incident.id)
     for page in pages:
         own = page.team_id == team_id
+        if raised or joined_service:
+            why = f"severity raised to {incident.severity}" if raised else f"another service joined: {alert.title}"
+            escalation.reconsider_held(tx, page=page, incident=incident, why=why)
         if page.state != "acknowledged":
             continue
         if raised:
@@ -190,8 +193,11 @@ def _page(
         elif own and joined_service:
             escalation.begin_epoch(tx, page=page, incident=incident, reason=f"another service joined: {alert.title}")
     if not any(page.team_id == team_id for page in pages):
-        reason = "no service fits this alert: you are the fallback team" if unowned else "your service is affected"
-        escalation.open_page(tx, incident=incident, team_id=team_id, reason=reason, first=opened)
+        reason = (
+            "no service fits this alert: you are the fallback team" if service is None else "your service is affected"
+        )
+        harmed = (world.harmed([service]) if service else ()) if opened else None
+        escalation.open_page(tx, incident=incident, team_id=team_id, reason=reason, first=opened, harmed=harmed)
 
 
 def consider_settling(tx: Tx, *, incident_id: UUID, settle_for: timedelta) -> None:
@@ -233,6 +239,7 @@ def fire_again(tx: Tx, *, alert: Alert) -> None:
     incident = incidents.stop_settling(tx, incident=incident)
     own = [p for p in store.lock_open_pages(tx, incident_id=incident.id) if p.team_id == alert.team_id]
     for page in own:
-        escalation.begin_epoch(tx, page=page, incident=incident, reason=reason)
+        if page.state != "held":
+            escalation.begin_epoch(tx, page=page, incident=incident, reason=reason)
     if not own:
         escalation.open_page(tx, incident=incident, team_id=alert.team_id, reason=reason)

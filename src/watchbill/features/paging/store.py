@@ -59,6 +59,7 @@ notification = sa.Table(
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("person_id", sa.Uuid, sa.ForeignKey("person.id")),
     sa.Column("team_channel_id", sa.Uuid),
+    sa.Column("watching", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -219,9 +220,11 @@ def change_notification(tx: Tx, notification_id: UUID, *, only_queued: bool = Fa
 
 
 def notified_people(tx: Tx, *, page_id: UUID) -> set[UUID]:
-    return set(
-        tx.execute(sa.select(notification.c.person_id).where(notification.c.page_id == page_id).distinct()).scalars()
+    """Everybody who was asked; whoever was only told along is not among them."""
+    asked = sa.select(notification.c.person_id).where(
+        notification.c.page_id == page_id, notification.c.person_id.is_not(None), sa.not_(notification.c.watching)
     )
+    return {person for person in tx.execute(asked.distinct()).scalars() if person is not None}
 
 
 def responders_of(tx: Tx, *, incident_id: UUID) -> set[UUID]:

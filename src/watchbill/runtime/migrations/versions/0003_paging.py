@@ -19,6 +19,7 @@ _STATEMENTS = (
         ADD COLUMN handover_by uuid CONSTRAINT fk_page_handover_by REFERENCES person (id),
         ADD COLUMN handover_until timestamptz
     """,
+    "ALTER TABLE notification ADD COLUMN watching boolean NOT NULL DEFAULT false",
     """
     CREATE TABLE round_robin (
         team_id uuid CONSTRAINT pk_round_robin PRIMARY KEY
