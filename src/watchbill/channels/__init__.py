@@ -9,12 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from watchbill.channels import apprise, email, ntfy, webhook
+from watchbill.channels import (
+    apprise,
+    email,
+    mattermost,
+    ntfy,
+    slack,
+    sms,
+    teams,
+    telegram,
+    voice,
+    webhook,
+    webpush,
+)
 from watchbill.channels.base import Context, Description
+from watchbill.kernel.errors import SetupError
+from watchbill.runtime.config import Settings
+from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.messages import Message, Send, SendOutcome
+from watchbill.runtime.signing import Signer
 
 MODULES: Mapping[str, Any] = {
-    module.DESCRIPTION.name: module for module in (email, ntfy, webhook, apprise)
+    module.DESCRIPTION.name: module
+    for module in (email, sms, voice, webpush, slack, mattermost, teams, telegram, ntfy, webhook, apprise)
 }
 """Every channel by its name."""
 
@@ -22,6 +39,53 @@ MODULES: Mapping[str, Any] = {
 def describe() -> list[Description]:
     """What each channel is called and what its address looks like."""
     return [module.DESCRIPTION for module in MODULES.values()]
+
+
+def context_of(settings: Settings, *, push_key: Callable[[], str] | None = None) -> Context:
+    """What channels are given, from the installation's settings."""
+    return Context(
+        http=HttpOut(allow_private=settings.allow_private_addresses),
+        providers=HttpOut(allow_private=True),
+        smtp_url=settings.smtp_url,
+        mail_from=settings.mail_from,
+        allow_private_addresses=settings.allow_private_addresses,
+        base_url=settings.base_url,
+        signer=Signer(settings.secret_keys),
+        push_key=push_key,
+        twilio_account_sid=settings.twilio_account_sid,
+        twilio_auth_token=settings.twilio_auth_token,
+        twilio_from=settings.twilio_from,
+        twilio_url=settings.twilio_url,
+        slack_bot_token=settings.slack_bot_token,
+        slack_url=settings.slack_url,
+        mattermost_url=settings.mattermost_url,
+        mattermost_token=settings.mattermost_token,
+        telegram_bot_token=settings.telegram_bot_token,
+        telegram_url=settings.telegram_url,
+    )
+
+
+def limits_of(settings: Settings) -> dict[str, tuple[float, int]]:
+    """``channel_limits`` as messages a second and burst, by channel.
+
+    Raises:
+        SetupError: a part is not ``name=rate/burst``, or there is no such channel.
+    """
+    found: dict[str, tuple[float, int]] = {}
+    for part in filter(None, (each.strip() for each in settings.channel_limits.split(","))):
+        name, _, limit = part.partition("=")
+        rate, _, burst = limit.partition("/")
+        try:
+            found[name.strip()] = (float(rate), int(burst or "1"))
+            good = name.strip() in MODULES and found[name.strip()][0] > 0 and found[name.strip()][1] > 0
+        except ValueError:
+            good = False
+        if not good:
+            raise SetupError(
+                f"WATCHBILL_CHANNEL_LIMITS: '{part}' is not a limit",
+                hint="write sms=10/30,voice=1/10: messages a second, and how many at once",
+            )
+    return found
 
 
 class Sender:
@@ -42,4 +106,4 @@ class Sender:
         return send(message)
 
 
-__all__ = ["MODULES", "Context", "Description", "Sender", "describe"]
+__all__ = ["MODULES", "Context", "Description", "Sender", "context_of", "describe", "limits_of"]

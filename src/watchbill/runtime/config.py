@@ -25,7 +25,20 @@ INTERNAL = frozenset({"WATCHBILL_SUPERVISOR", "WATCHBILL_LISTEN_FD"})
 """What the supervisor tells its children; nobody sets these by hand."""
 CLIENT = frozenset({"WATCHBILL_URL", "WATCHBILL_TOKEN"})
 """What the command line reads to find a server."""
-_SECRET = frozenset({"database_url", "telemetry_url", "secret_key", "smtp_url"})
+_SECRET = frozenset(
+    {
+        "database_url",
+        "telemetry_url",
+        "secret_key",
+        "smtp_url",
+        "twilio_auth_token",
+        "slack_bot_token",
+        "slack_app_token",
+        "mattermost_token",
+        "telegram_bot_token",
+        "heartbeat_urls",
+    }
+)
 _MIGRATION_HINT = "see `watchbill up --help` and the reference page on settings"
 
 
@@ -85,6 +98,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="smtp://user:password@host:587?starttls or smtps://…; without it no e-mail is sent."),
     ] = None
     mail_from: Annotated[str, Meta(description="Sender of e-mails.")] = "Watchbill <watchbill@localhost>"
+    twilio_account_sid: Annotated[
+        str | None, Meta(description="Account SID (AC…); text messages and calls go out by Twilio.")
+    ] = None
+    twilio_auth_token: Annotated[
+        str | None, Meta(description="Auth token of that account; it also proves that call-backs are Twilio's.")
+    ] = None
+    twilio_from: Annotated[
+        str | None, Meta(description="The number that calls and writes (+1…); text messages also by a service (MG…).")
+    ] = None
+    twilio_url: Annotated[str, Meta(description="Twilio's REST API.")] = "https://api.twilio.com"
+    slack_bot_token: Annotated[
+        str | None, Meta(description="Bot token (xoxb-…) with chat:write, im:write and usergroups:write.")
+    ] = None
+    slack_app_token: Annotated[
+        str | None, Meta(description="App-level token (xapp-…) with connections:write: buttons answer by Socket Mode.")
+    ] = None
+    slack_url: Annotated[str, Meta(description="Slack's Web API; another one for GovSlack.")] = "https://slack.com/api"
+    mattermost_url: Annotated[str | None, Meta(description="Your Mattermost server: https://chat.example.org.")] = None
+    mattermost_token: Annotated[str | None, Meta(description="Access token of a bot account there.")] = None
+    telegram_bot_token: Annotated[str | None, Meta(description="Token of a bot, from @BotFather.")] = None
+    telegram_url: Annotated[str, Meta(description="Telegram's Bot API.")] = "https://api.telegram.org"
+    channel_limits: Annotated[
+        str,
+        Meta(description="How fast each channel may be used by all pagers together: name=messages a second/burst, …"),
+    ] = "sms=10/30,voice=1/10,slack=1/20,mattermost=5/20,telegram=20/30"
+    heartbeat_urls: Annotated[
+        str | None,
+        Meta(
+            description="Comma separated; each is asked for (GET) every minute while pages can really go out, so that "
+            "an outside service notices when they cannot."
+        ),
+    ] = None
+    reach_test_days: Annotated[
+        int, Meta(ge=0, le=366, description="How often everybody who may be paged gets a test page; 0 is never.")
+    ] = 30
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Meta(description="auto: for people on a terminal, JSON lines otherwise."),
@@ -111,7 +159,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Let webhooks and other notifications reach loopback, private and link-local addresses."),
     ] = False
     local_runner: Annotated[
-        bool, Meta(description="Start a runner for commands on this machine (no command uses it yet).")
+        bool, Meta(description="Start a runner for rollbacks on this machine.")
     ] = False
 
     @property
