@@ -7,6 +7,7 @@ from litestar.di import Provide
 
 from watchbill.web import (
     assets,
+    changes,
     badges,
     errors,
     home,
@@ -36,6 +37,7 @@ def web_router(web: Web) -> Router:
             *incidents.handlers,
             *links.handlers,
             *services.handlers,
+            *changes.handlers,
             *teams.handlers,
             *slos.handlers,
             *badges.handlers,

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, oncall, paging, slo
 from watchbill.kernel.errors import NotFound
-from watchbill.web import incidents, shell, slos
+from watchbill.web import changes, incidents, shell, slos
 from watchbill.web.shell import AnyRequest, GivenWeb
 
 SHOWN = 200
@@ -70,7 +70,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
         return screen.page(
             "service.html",
             title=service.title,
-            live=f"slo:* incident:* service:{service.name} team:{owner.name} oncall:{owner.name}",
+            live=f"slo:* incident:* change:{service.name} service:{service.name} team:{owner.name} oncall:{owner.name}",
             service=service,
             owner=owner,
             shift=shift,
@@ -85,6 +85,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
                 screen, paging.incident_list(screen.tx, state="resolved", service_id=service.id, limit=5)
             ),
             observer=slo.observer_note(screen.tx),
+            delivery=changes.of_service(screen, service),
         )
 
 
