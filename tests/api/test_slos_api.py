@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+import yaml
 
 from tests.journeys.stage import ACTOR, Stage
 from tests.journeys.test_slo_burn import Counts
@@ -172,3 +173,12 @@ def test_a_badge_shows_the_state_to_whoever_has_its_address(client, token, burni
     picture = draw(msgspec.structs.replace(view, operation="<script>"))
     assert "burning" in picture
     assert "<script>" not in picture
+
+
+def test_the_objectives_are_given_as_prometheus_rules_with_the_series_one_has(client, token, burning):
+    answer = client.get(
+        "/api/v1/slos/rules", headers=token("viewer"), params={"team": "payments", "selector": 'job="shop/{service}"'}
+    )
+    groups = yaml.safe_load(answer.text)["groups"]
+    assert len(groups) == 2
+    assert 'job="shop/payments"' in groups[0]["rules"][0]["expr"]

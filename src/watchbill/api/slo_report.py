@@ -14,7 +14,7 @@ from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
 
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings, GivenSigner
-from watchbill.api.slos import TeamName, team_id_of
+from watchbill.api.slos import ServiceName, TeamName, service_id_of, team_id_of
 from watchbill.api.times import instant_of
 from watchbill.features import identity, slo
 from watchbill.features.slo import Kept
@@ -23,6 +23,13 @@ from watchbill.kernel.errors import Invalid
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339; a week before `to` when left out.")]
 To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; the last full hour when left out.")]
 Format = Annotated[Literal["json", "csv"], QueryParameter(name="format", description="json or csv.")]
+
+Selector = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=500, description='How the series of a service are chosen: `service_name="{service}"` when left out.'
+    ),
+]
 
 BADGE = "slo.badge"
 """What the signature of a badge's address is for."""
@@ -149,6 +156,19 @@ def _cell(value: object) -> str:
     return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+@get("/slos/rules", sync_to_thread=True, summary="Prometheus rules", tags=["slos"])
+def slo_rules(
+    caller: GivenCaller, db: GivenDb, team: TeamName = None, service: ServiceName = None, selector: Selector = None
+) -> Response[str]:
+    """The SLOs as Prometheus recording and alerting rules, over OpenTelemetry's request metrics."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        text = slo.prometheus_rules(
+            tx, team_id=team_id_of(tx, team), service_id=service_id_of(tx, service), selector=selector
+        )
+    return Response(text, media_type="application/yaml; charset=utf-8")
+
+
 @get("/slos/{slo_id:uuid}/badge", sync_to_thread=True, summary="A badge's address", tags=["slos"])
 def slo_badge(
     caller: GivenCaller, db: GivenDb, settings: GivenSettings, signer: GivenSigner, slo_id: FromPath[UUID]
@@ -162,4 +182,4 @@ def slo_badge(
     return Badge(url=url, markdown=f"[![{view.service}: {view.slo.name}]({url})]({settings.base_url}/slos/{slo_id})")
 
 
-handlers = [slo_report, slo_badge]
+handlers = [slo_report, slo_rules, slo_badge]

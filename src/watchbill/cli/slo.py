@@ -10,7 +10,7 @@ import typer
 from watchbill.cli.client import Client
 from watchbill.cli.output import Home, Json, emit, rows, when
 from watchbill.cli.slo_replay import propose_target, replay_slos
-from watchbill.cli.slo_report import badge, report
+from watchbill.cli.slo_report import badge, report, rules
 from watchbill.kernel.durations import format_duration
 from watchbill.kernel.errors import Invalid
 
@@ -23,6 +23,7 @@ app.command("replay")(replay_slos)
 app.command("propose")(propose_target)
 app.command("report")(report)
 app.command("badge")(badge)
+app.command("rules")(rules)
 
 _COLOURS = {"firing page": "bold red", "firing ticket": "yellow", "recovering": "cyan", "ok": "green"}
 _BAR = 8

@@ -54,6 +54,20 @@ def _table(found: dict[str, Any]) -> Any:
     return Group(head, table)
 
 
+def rules(
+    team: Annotated[str | None, typer.Option("--team", help="A team's name.")] = None,
+    service: Annotated[str | None, typer.Option("--service", help="A service's name.")] = None,
+    selector: Annotated[
+        str | None,
+        typer.Option("--selector", help="Label matchers of a service's series; {service} is its OpenTelemetry name."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Print the SLOs as Prometheus recording and alerting rules, over OpenTelemetry's request metrics."""
+    with Client.from_environment(home) as client:
+        sys.stdout.write(client.text("/api/v1/slos/rules", team=team, service=service, selector=selector))
+
+
 def badge(
     slo: Annotated[str, typer.Argument(help="service/operation/name, of which the end may be left out.")],
     json: Json = False,

@@ -122,6 +122,33 @@ def observer_note(tx: Tx) -> str | None:
     return f"The observer is away: these figures are {rough_duration(tx.now - last[0])} old."
 
 
+def prometheus_rules(
+    tx: Tx, *, team_id: UUID | None = None, service_id: UUID | None = None, selector: str | None = None
+) -> str:
+    """A rules file of these SLOs (`rules.prometheus_rules`)."""
+    from watchbill.features.slo import rules
+
+    views = slos(tx, team_id=team_id, service_id=service_id, limit=10_000)
+    services = {service.id: service for service in catalog.services(tx)}
+    matches = {one.id: one.match for one in catalog.operations(tx, service_ids={v.slo.service_id for v in views})}
+    return rules.prometheus_rules(
+        [
+            (
+                view.slo,
+                {
+                    "service": view.service,
+                    "telemetry": services[view.slo.service_id].telemetry_name,
+                    "operation": view.operation,
+                    "team": view.team,
+                },
+                matches.get(view.slo.operation_id, {}),
+            )
+            for view in sorted(views, key=lambda view: (view.service, view.operation, view.slo.name))
+        ],
+        selector=selector or rules.SELECTOR,
+    )
+
+
 def slice_seconds(tx: Tx) -> int:
     """How long the slices are in which the observer counts; a minute before the first evaluation."""
     last = store.last_evaluation(tx)
