@@ -30,7 +30,7 @@ class ChangeSpend(msgspec.Struct, frozen=True, kw_only=True):
 def dependency_outages(
     tx: Tx, *, service_id: UUID, environment: str, start_at: datetime, end_at: datetime
 ) -> list[tuple[datetime, datetime, str]]:
-    """(from, until, "incident 7 of db") while something the service depends on had an incident, oldest first.
+    """(from, until, "incident 7 of db") while something the service depends on had a declared incident, oldest first.
 
     Left out: those that began within an hour after the service itself changed.
     """
@@ -38,7 +38,7 @@ def dependency_outages(
     if not depends_on:
         return []
     touched = incidents.incidents_touching(tx, service_ids=depends_on, start_at=start_at, end_at=end_at)
-    touched = [each for each in touched if each[2].environment == environment]
+    touched = [each for each in touched if each[2].environment == environment and each[2].phase == "declared"]
     if not touched:
         return []
     names = {s.id: s.name for s in catalog.services(tx, ids=depends_on)}
