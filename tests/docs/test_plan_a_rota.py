@@ -10,17 +10,19 @@ import typer
 import yaml
 
 from watchbill.cli.oncall import app
-from watchbill.features.oncall import parse_rotation
+from watchbill.features.oncall import parse_rotation, uncovered
 
 GUIDE = (Path(__file__).parents[2] / "docs/guides/plan-a-rota.md").read_text()
 
 
-def test_the_manifest_of_the_guide_is_a_rotation() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.S)
-    spec = yaml.safe_load(text)["spec"]
-    rotation = parse_rotation(spec["onCall"], spec["members"], spec["timeZone"])
-    assert rotation.members == tuple(spec["members"])
+def test_the_manifests_of_the_guide_are_schedules() -> None:
+    simple, layered = [yaml.safe_load(text)["spec"] for text in re.findall(r"```yaml\n(.*?)```", GUIDE, re.S)]
+    rotation = parse_rotation(simple["onCall"], simple["members"], simple["timeZone"])
+    assert rotation.members == tuple(simple["members"])
     assert rotation.every == "1w"
+    layers = parse_rotation(layered["onCall"], [], layered["timeZone"])
+    assert [layer.name for layer in layers.layers] == ["office", "rest of the week", "backup", "learner"]
+    assert uncovered(layers) == [], "no slot has a hole"
 
 
 def test_every_command_of_the_guide_is_understood() -> None:

@@ -14,6 +14,7 @@ from watchbill.features.oncall import Shift
 from watchbill.web.view import day_name, hue, name_of
 
 WEEKS = 4
+_BY_HAND = frozenset({"override", "swap", "taken"})
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,8 @@ class Week(msgspec.Struct, frozen=True, kw_only=True):
     """Seven days. ``now`` is where the present falls, in percent, or None."""
 
     label: str
+    start_at: datetime
+    end_at: datetime
     days: list[tuple[float, str]]
     pieces: list[Piece]
     now: float | None
@@ -45,11 +48,12 @@ def strip(
     *,
     now: datetime,
     zone: ZoneInfo,
+    weeks: int = WEEKS,
 ) -> list[Week]:
-    """Four weeks, the first beginning on the Monday of this week. A day of 23 or 25 hours has its true width."""
+    """Weeks, the first beginning on the Monday of this week. A day of 23 or 25 hours has its true width."""
     today = now.astimezone(zone).date()
     monday = today - timedelta(days=today.weekday())
-    return [_week(monday + timedelta(weeks=i), shifts, gaps, people=people, now=now, zone=zone) for i in range(WEEKS)]
+    return [_week(monday + timedelta(weeks=i), shifts, gaps, people=people, now=now, zone=zone) for i in range(weeks)]
 
 
 def first_instant(now: datetime, zone: ZoneInfo) -> datetime:
@@ -92,8 +96,8 @@ def _week(
         piece(
             s.start_at,
             s.end_at,
-            kind=s.reason,
-            label=name_of(people.get(s.person_id)),
+            kind="override" if s.reason in _BY_HAND else s.reason,
+            label=" + ".join(name_of(people.get(person_id)) for person_id in s.people),
             colour=hue(s.person_id),
             note=s.note,
         )
@@ -103,6 +107,8 @@ def _week(
     pieces += [piece(a, b, kind="gap", label="Nobody") for a, b in gaps if a < end and b > start]
     days = [monday + timedelta(days=i) for i in range(7)]
     return Week(
+        start_at=start,
+        end_at=end,
         label=f"{day_name(monday)} – {day_name(days[-1])}",
         days=[(place(_midnight(day, zone)), f"{day:%a} {day.day}") for day in days],
         pieces=[p for p in pieces if p.width > 0],

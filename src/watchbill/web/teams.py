@@ -19,7 +19,12 @@ from watchbill.web import incidents, rota, shell
 from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb
 
 
-def _named(tx: Tx, name: str) -> Team:
+def named(tx: Tx, name: str) -> Team:
+    """The team of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
     found = catalog.team_by_name(tx, name=name)
     if found is None:
         raise NotFound(f"there is no team '{name}'", hint="see the list of teams, or apply its manifest")
@@ -52,7 +57,7 @@ def team_list(request: AnyRequest, web: GivenWeb, q: FromQuery[str] = "") -> Res
 def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Response[Any]:
     """One team: who, when, how a page walks, and for what."""
     with shell.looking(web, request) as screen:
-        tx, team = screen.tx, _named(screen.tx, name)
+        tx, team = screen.tx, named(screen.tx, name)
         zone = ZoneInfo(screen.person.time_zone) if screen.person else ZoneInfo("UTC")
         start, end = rota.first_instant(tx.now, zone), rota.last_instant(tx.now, zone)
         shifts = oncall.shifts(tx, team_id=team.id, start_at=start, end_at=end)
@@ -60,8 +65,8 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
         members = catalog.members(tx, team_ids=[team.id])[team.id]
         current = oncall.who_is_on_call(tx, team_id=team.id, at=tx.now)
         following = oncall.next_on_call(tx, team_id=team.id, at=tx.now)
-        named = {m.person_id for m in members} | {s.person_id for s in shifts}
-        people = screen.people(named | {s.person_id for s in (current, following) if s})
+        everybody = {m.person_id for m in members} | {p for s in shifts for p in s.people}
+        people = screen.people(everybody | {p for s in (current, following) if s for p in s.people})
         methods = identity.contact_methods(tx, person_ids=[m.person_id for m in members])
         worst: dict[UUID, slo.SloView] = {}
         for view in slo.slos(tx, team_id=team.id):
@@ -78,7 +83,7 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
             following=following,
             weeks=rota.strip(shifts, gaps, people, now=tx.now, zone=zone),
             gaps=gaps,
-            on_rota={shift.person_id for shift in shifts},
+            on_rota={person_id for shift in shifts for person_id in shift.people},
             overrides=[
                 o for o in oncall.overrides(tx, team_id=team.id, start_at=tx.now, end_at=end) if o.until > tx.now
             ],
@@ -96,16 +101,18 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
 def add_override(request: AnyRequest, web: GivenWeb, name: FromPath[str], data: Form) -> Response[None]:
     """Put somebody on call, in the reader's own wall-clock time."""
     with shell.acting(web, request, data) as screen:
-        team = _named(screen.tx, name)
+        team = named(screen.tx, name)
         identity.require(screen.caller, "manage_team", team.id)
         zone = ZoneInfo(screen.person.time_zone) if screen.person else ZoneInfo("UTC")
         made = oncall.add_override(
             screen.tx,
             team_id=team.id,
-            person_id=_person_id(data.get("person", "")),
-            start_at=_local(data.get("from", ""), zone, "from"),
-            end_at=_local(data.get("to", ""), zone, "to"),
+            person_id=person_id_of(data.get("person", "")),
+            start_at=local(data.get("from", ""), zone, "from"),
+            end_at=local(data.get("to", ""), zone, "to"),
             reason=data.get("reason", "").strip(),
+            slot=data.get("slot") or oncall.PRIMARY,
+            instead_of=person_id_of(data["instead_of"]) if data.get("instead_of") else None,
             actor=screen.caller.actor,
         )
         screen.tx.hint("watchbill_live", f"oncall:{team.name}")
@@ -133,14 +140,19 @@ def cancel_override(
     return shell.done(request, "The override is cancelled; the rotation counts again.", back=f"/teams/{name}")
 
 
-def _person_id(text: str) -> UUID:
+def person_id_of(text: str) -> UUID:
+    """A person chosen in a form.
+
+    Raises:
+        Invalid: nobody was.
+    """
     try:
         return UUID(text)
     except ValueError as error:
         raise Invalid("nobody was chosen", field="person", hint="choose a member of the team") from error
 
 
-def _local(text: str, zone: ZoneInfo, field: str) -> datetime:
+def local(text: str, zone: ZoneInfo, field: str) -> datetime:
     """A ``datetime-local`` field on the reader's wall clock."""
     try:
         return as_utc(datetime.fromisoformat(text).replace(tzinfo=zone))
