@@ -149,3 +149,19 @@ def test_delivery_has_five_measures_with_the_numbers_they_rest_on(client, token,
     assert dora["fail_rate"]["count"] == 3
     assert not dora["fail_rate"]["enough"]
     assert dora["fail_rate"]["high"] > dora["fail_rate"]["value"]
+
+
+def test_a_dry_run_tells_which_deploys_would_have_been_stopped_and_what_that_avoided(client, token, db, stage):
+    headers = token("responder")
+    client.post("/api/v1/changes/start", json={"service": "payments", "version": "v1", "id": "1"}, headers=headers)
+    client.post("/api/v1/changes/finish", json={"service": "payments", "version": "v1", "id": "1"}, headers=headers)
+    found = client.get("/api/v1/gate/payments/replay?since=7d", headers=headers).json()
+    assert [(line["version"], line["answer"]) for line in found["deploys"]] == [("v1", "unknown")]
+    assert (found["stopped"], found["unknown"], found["avoided"]) == (0, 1, [])
+    assert client.get("/api/v1/gate/payments/replay?since=900d", headers=headers).status_code == 400
+
+
+def test_an_answer_given_while_watchbill_was_away_stands_in_the_ledger(client, token, db, stage):
+    note = {"at": datetime.now(UTC).isoformat(), "door": "open", "version": "v3"}
+    assert client.post("/api/v1/gate/payments/away", json=note, headers=token("responder")).status_code == 204
+    assert _names(db, "gate.") == ["gate.away"]
