@@ -16,7 +16,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the web UI and API (WATCHBILL_PORT, 8080).")] = None,
     otlp_port: Annotated[int | None, typer.Option(help="Port for OTLP/HTTP (WATCHBILL_OTLP_PORT, 4318).")] = None,
     local_runner: Annotated[
-        bool, typer.Option("--local-runner", help="Start a runner here too; no command uses it yet.")
+        bool, typer.Option("--local-runner", help="Start a runner for rollbacks here too.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON.")] = False,
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from watchbill.channels import Context as ChannelContext
 from watchbill.channels import Sender
-from watchbill.features import paging
+from watchbill.features import paging, suspects
 from watchbill.features.paging import SendNotification, SignedLinks
 from watchbill.processes.compose import Context, Parts
 from watchbill.processes.due_loops import inside_loop, sending_loop
@@ -30,9 +30,10 @@ def build(context: Context) -> Parts:
         )
     )
     links = SignedLinks(base_url=settings.base_url, signer=Signer(settings.secret_keys))
+    settle_for = timedelta(seconds=settings.settle_seconds)
     return Parts(
         loops=[
-            inside_loop("routing", db, paging.routing_duties(settle_for=timedelta(seconds=settings.settle_seconds))),
+            inside_loop("routing", db, paging.routing_duties(settle_for=settle_for, advisers=[suspects.advise])),
             inside_loop("steps", db, paging.page_duties()),
             sending_loop("notifications", db, SendNotification(send=sender, links=links), threads=SENDERS),
         ]

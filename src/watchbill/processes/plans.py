@@ -68,6 +68,9 @@ PLANS: Mapping[str, ProcessPlan] = {
     )
 }
 
+RUNNER = ProcessPlan(name="runner", duty="carries out rollbacks of this machine", build="", pools={})
+"""Not a process of control: it calls the API like any team's runner, and only ``up --local-runner`` starts it."""
+
 
 def plan_of(name: str) -> ProcessPlan:
     """The plan of a process.

@@ -114,6 +114,21 @@ class Child:
         self._process = None
 
 
+class RunnerChild(Child):
+    """The runner of this machine, only with ``--local-runner``. It is told nothing of our settings and secrets."""
+
+    def __init__(self, settings: Settings) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHBILL_")}
+        super().__init__(plans.RUNNER, None, environment)
+        self._settings = settings
+
+    def _run(self) -> int:
+        from watchbill.processes.local_runner import run_local_runner
+        from watchbill.processes.prepare import RUNNER_FILE
+
+        return run_local_runner(self._settings.home / RUNNER_FILE, style=self._settings.log_format)
+
+
 class Supervisor:
     """Start, watch and stop an installation on one machine.
 
@@ -169,6 +184,10 @@ class Supervisor:
         self._await_ready()
         if self._stopping:
             return
+        if settings.local_runner:
+            runner = RunnerChild(settings)
+            self._children.append(runner)
+            runner.start()
         self._lock.announce(Running(pid=os.getpid(), url=sockets.address_of(web), otlp_url=sockets.address_of(otlp)))
         self._say(f"Watchbill is ready at {settings.base_url} (after {time.monotonic() - began:.1f} s)")
         self._say(f"OTLP over HTTP: {sockets.address_of(otlp)}   home: {settings.home}")
@@ -241,7 +260,8 @@ class Supervisor:
 
             home = self.settings.home
             with os.fdopen(writing, "w") as answer, disk.told_when_full(home):
-                answer.write(prepare(url=url, address=address, home=home) or "")
+                local_runner = self.settings.local_runner
+                answer.write(prepare(url=url, address=address, home=home, local_runner=local_runner) or "")
             return 0
 
         environment = {**os.environ, SUPERVISOR: str(os.getpid())}

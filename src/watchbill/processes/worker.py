@@ -8,7 +8,8 @@ import structlog
 
 from watchbill.channels import Context as ChannelContext
 from watchbill.channels import Sender
-from watchbill.features import alerts, digest, identity, oncall
+from watchbill.features import alerts, digest, identity, oncall, rollback, suspects
+from watchbill.features.telemetry import Observer
 from watchbill.processes.compose import Context, Parts
 from watchbill.processes.due_loops import inside_loop, sending_loop
 from watchbill.runtime import ledger
@@ -16,6 +17,7 @@ from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
+from watchbill.runtime.signing import Signer
 
 _MINUTE = 60.0
 _HOUR = 3600.0
@@ -34,9 +36,20 @@ def build(context: Context) -> Parts:
             Loop("sessions", lambda: forget_sessions(db), idle_seconds=_HOUR),
             Loop("deliveries", lambda: forget(db, alerts.forget_deliveries), idle_seconds=_HOUR),
             Loop("old-alerts", lambda: forget(db, alerts.forget_alerts), idle_seconds=_HOUR),
+            *_change_loops(db, context.settings),
             *_digest_loops(db, context.settings),
         ]
     )
+
+
+def _change_loops(db: Database, settings: Settings) -> list[Loop]:
+    """Rank what may have caused an incident, act on it where the team lets us, and watch what comes of it."""
+    observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
+    duty = suspects.RankSuspects(observer=observer, on_ranked=rollback.consider, undone=rollback.undone_in_vain)
+    return [
+        sending_loop("suspects", db, duty, threads=_SENDERS),
+        inside_loop("rollbacks", db, rollback.duties()),
+    ]
 
 
 def _digest_loops(db: Database, settings: Settings) -> list[Loop]:

@@ -33,7 +33,7 @@ _STOP_AFTER = timedelta(hours=2)
 
 log = structlog.get_logger("watchbill.suspects")
 
-Ranked = Callable[[Tx, Incident, Ranking], None]
+Ranked = Callable[[Tx, Incident, Ranking], object]
 """Told in the same transaction that a ranking was written."""
 
 
