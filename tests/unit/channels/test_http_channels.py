@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from watchbill.channels import Context, Sender, describe
+from watchbill.channels import MODULES, Context, Sender, describe
+from watchbill.features.identity import CHANNELS
 from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.messages import Message, SendOutcome
 
@@ -145,5 +146,6 @@ def test_an_unknown_channel_is_a_failure_for_good() -> None:
 
 
 def test_each_channel_says_what_its_address_looks_like() -> None:
-    assert {found.name for found in describe()} == {"email", "ntfy", "webhook", "apprise"}
+    assert [found.name for found in describe()] == [*MODULES]
+    assert set(MODULES) == set(CHANNELS), "what identity takes as an address, a channel can reach"
     assert all(found.example and found.address_label for found in describe())

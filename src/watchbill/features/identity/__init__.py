@@ -33,11 +33,13 @@ from watchbill.features.identity.model import Caller, ContactMethod, Person, Rol
 from watchbill.features.identity.personal import (
     Reach,
     order_contact_methods,
+    person_at,
     personal_rules,
     plan_people,
     reach_of,
     reachable,
     set_personal_rule,
+    web_push_key,
 )
 from watchbill.features.identity.reach import (
     ReachTest,
@@ -141,6 +143,7 @@ __all__ = [
     "order_contact_methods",
     "own_method",
     "people",
+    "person_at",
     "person_by_id",
     "person_by_login",
     "personal_rules",
@@ -164,4 +167,5 @@ __all__ = [
     "token_by_name",
     "tokens",
     "verify_contact_method",
+    "web_push_key",
 ]

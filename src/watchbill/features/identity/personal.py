@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from watchbill.features.identity.actions import people
 from watchbill.features.identity.contacts import contact_methods
 from watchbill.features.identity.model import ContactMethod
 from watchbill.features.identity.rules import PersonalRule, Planned, Urgency, check_rule, plan_sends
-from watchbill.features.identity.store import contact_method, personal_rule
+from watchbill.features.identity.store import contact_method, person, personal_rule
+from watchbill.features.identity.store import web_push_key as store_key
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
@@ -110,7 +111,7 @@ def plan_people(
     tx: Tx, *, person_ids: Iterable[UUID], urgency: Urgency, at: datetime | None = None
 ) -> dict[UUID, Planned]:
     """How to reach each of these people at ``at`` (now) by their own rules; nobody who is not active."""
-    known = {id: person for id, person in people(tx, ids=person_ids).items() if person.active}
+    known = {id: found for id, found in people(tx, ids=person_ids).items() if found.active}
     methods = contact_methods(tx, person_ids=known)
     rules = personal_rules(tx, person_ids=known)
     return {
@@ -118,8 +119,34 @@ def plan_people(
             methods=methods[id],
             rule=rules.get(id),
             urgency=urgency,
-            time_zone=person.time_zone,
+            time_zone=found.time_zone,
             now=at or tx.now,
         )
-        for id, person in known.items()
+        for id, found in known.items()
     }
+
+
+def person_at(tx: Tx, *, channel: str, addresses: Iterable[str]) -> UUID | None:
+    """The active person whose contact method has one of these addresses: who answered in a team's channel.
+
+    None when nobody or more than one has it.
+    """
+    rows = tx.execute(
+        sa.select(contact_method.c.person_id)
+        .join(person, person.c.id == contact_method.c.person_id)
+        .where(contact_method.c.channel == channel, contact_method.c.address.in_(list(addresses)), person.c.active)
+        .distinct()
+        .limit(2)
+    ).scalars()
+    found = list(rows)
+    return found[0] if len(found) == 1 else None
+
+
+def web_push_key(tx: Tx, *, make: Callable[[], str]) -> str:
+    """The key that web pushes are signed with; made the first time, because browsers subscribe to it for good."""
+    kept = tx.execute(sa.select(store_key.c.private_key)).scalar()
+    if kept is None:
+        made = insert(store_key).values(id=1, private_key=make(), created_at=tx.now)
+        tx.execute(made.on_conflict_do_nothing(index_elements=["id"]))
+        kept = tx.execute(sa.select(store_key.c.private_key)).scalar_one()
+    return str(kept)

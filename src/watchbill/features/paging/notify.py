@@ -84,7 +84,7 @@ class SendNotification:
             if leader is not None and leader.state == "queued":
                 return None
             store.change_notification(tx, notification.id, bundle_id=None)
-        if not logic.is_current(page, epoch=notification.epoch):
+        if not logic.is_current(page, epoch=notification.epoch, person_id=notification.person_id):
             store.change_notification(tx, notification.id, state="cancelled", settled_at=tx.now)
             self._lead_anew(tx, leader=notification.id)
             return None
@@ -93,7 +93,7 @@ class SendNotification:
             return None
         items = [Item(notification=notification, page=page, incident=incident)]
         for member, of_page in outbox.carried_by(tx, notification_id=notification.id):
-            if logic.is_current(of_page, epoch=member.epoch):
+            if logic.is_current(of_page, epoch=member.epoch, person_id=member.person_id):
                 items.append(Item(notification=member, page=of_page, incident=_incident(tx, of_page)))
             else:
                 store.change_notification(tx, member.id, state="cancelled", settled_at=tx.now)

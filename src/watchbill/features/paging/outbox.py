@@ -49,9 +49,7 @@ def take_slot(tx: Tx, *, channel: str) -> datetime:
     if row is None:
         return tx.now
     slot = sending.take_slot(now=tx.now, next_at=row.next_at, per_second=row.per_second, burst=row.burst)
-    tx.execute(
-        sa.update(channel_throttle).where(channel_throttle.c.channel == channel).values(next_at=slot.next_at)
-    )
+    tx.execute(sa.update(channel_throttle).where(channel_throttle.c.channel == channel).values(next_at=slot.next_at))
     return slot.at
 
 
