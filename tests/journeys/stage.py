@@ -7,10 +7,13 @@ real webhooks are used by the crash tests.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from watchbill.features import alerts, catalog, identity, oncall, paging
@@ -22,7 +25,7 @@ from watchbill.features.paging import Message, SendOutcome
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import due, ledger
-from watchbill.runtime.db import Database
+from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.due import InsideDuty
 
 SETTLE_FOR = timedelta(minutes=2)
@@ -128,6 +131,15 @@ class Stage:
     def caller(self, login: str) -> Caller:
         with self.db.transaction() as tx:
             return paging.person_caller(tx, person_id=self.people[login])
+
+    @contextmanager
+    def acting(self, login: str) -> Iterator[tuple[Tx, Caller]]:
+        """A transaction, and who acts in it. dana administers."""
+        caller = self.caller(login)
+        if login == "dana":
+            caller = msgspec.structs.replace(caller, role="admin")
+        with self.db.transaction() as tx:
+            yield tx, caller
 
     # What happens
 

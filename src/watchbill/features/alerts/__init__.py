@@ -9,6 +9,7 @@ from watchbill.features.alerts.actions import (
     end_hold,
     expire_alert,
     hold_alert,
+    move_alerts,
     open_alerts,
     previous_incident,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "integration_by_key",
     "integrations",
     "lock_alert",
+    "move_alerts",
     "new_deliveries",
     "open_alerts",
     "previous_incident",

@@ -100,6 +100,15 @@ def attach_alert(
     )
 
 
+def move_alerts(tx: Tx, *, from_incident: UUID, to_incident: UUID, only: Sequence[UUID] | None = None) -> list[UUID]:
+    """Make the alerts of one incident (``only`` these) members of another; returns which moved."""
+    statement = sa.update(store.alert).where(store.alert.c.incident_id == from_incident)
+    if only is not None:
+        statement = statement.where(store.alert.c.id.in_(only))
+    moved = tx.execute(statement.values(incident_id=to_incident).returning(store.alert.c.id)).scalars()
+    return sorted(moved)
+
+
 def _set(tx: Tx, alert: Alert, **values: Any) -> None:
     tx.execute(sa.update(store.alert).where(store.alert.c.id == alert.id).values(**values))
 

@@ -25,6 +25,7 @@ from watchbill.features.incidents.logic import (
     is_worse,
     severity_of,
 )
+from watchbill.features.incidents.merging import leave_services, mark_merged, merged_into, unmark_merged
 from watchbill.features.incidents.model import (
     EvidenceAction,
     EvidenceLine,
@@ -60,8 +61,11 @@ __all__ = [
     "incidents_touching",
     "is_worse",
     "join_service",
+    "leave_services",
     "lock_candidates",
     "lock_incident",
+    "mark_merged",
+    "merged_into",
     "open_incident",
     "put_evidence",
     "raise_severity",
@@ -69,4 +73,5 @@ __all__ = [
     "services_of",
     "severity_of",
     "stop_settling",
+    "unmark_merged",
 ]

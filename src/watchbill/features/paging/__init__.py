@@ -9,9 +9,25 @@ from watchbill.features.paging.actions import (
     reopen_incident,
     resolve_incident,
 )
+from watchbill.features.paging.answers import (
+    AnswerAction,
+    Answered,
+    answer_notification,
+    answer_text,
+    note_delivery,
+)
 from watchbill.features.paging.duties import page_duties, routing_duties
+from watchbill.features.paging.handing import (
+    cancel_page,
+    decline_hand_over,
+    hand_over,
+    page_team,
+    reassign,
+    snooze,
+)
 from watchbill.features.paging.last_resort import last_resort_problem
 from watchbill.features.paging.links import SignedLinks, open_action, open_link
+from watchbill.features.paging.merging import merge_incident, unmerge_incident
 from watchbill.features.paging.model import (
     EscalationPolicy,
     IncidentDetail,
@@ -21,12 +37,15 @@ from watchbill.features.paging.model import (
     Step,
 )
 from watchbill.features.paging.notify import Links, SendNotification
+from watchbill.features.paging.outbox import set_throttles, throttles
 from watchbill.features.paging.policy import policy_of, policy_of_team
 from watchbill.features.paging.rights import person_caller
 from watchbill.features.paging.views import IncidentLine, incident_detail, incident_list, page_with_incident
 from watchbill.runtime.messages import Message, Send, SendOutcome
 
 __all__ = [
+    "AnswerAction",
+    "Answered",
     "EscalationPolicy",
     "IncidentDetail",
     "IncidentLine",
@@ -43,19 +62,32 @@ __all__ = [
     "acknowledge_incident",
     "acknowledge_page",
     "add_note",
+    "answer_notification",
+    "answer_text",
+    "cancel_page",
     "declare",
+    "decline_hand_over",
+    "hand_over",
     "incident_detail",
     "incident_list",
     "last_resort_problem",
+    "merge_incident",
+    "note_delivery",
     "open_action",
     "open_link",
     "page_duties",
+    "page_team",
     "page_team_for_test",
     "page_with_incident",
     "person_caller",
     "policy_of",
     "policy_of_team",
+    "reassign",
     "reopen_incident",
     "resolve_incident",
     "routing_duties",
+    "set_throttles",
+    "snooze",
+    "throttles",
+    "unmerge_incident",
 ]

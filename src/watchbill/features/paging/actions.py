@@ -147,6 +147,10 @@ def reopen_incident(tx: Tx, *, number: int, caller: Caller, why: str = "") -> In
     require_responder(tx, incident=incident, caller=caller)
     if incident.state == "open":
         return incident
+    if incident.merged_into is not None:
+        raise Conflict(
+            f"incident {number} is part of another one", code="incident_merged", hint="take them apart: `unmerge`"
+        )
     opened = incidents.reopen_incident(tx, incident=incident, actor=caller.actor, why=why or "reopened by a person")
     escalation.open_page(tx, incident=opened, team_id=opened.team_id, reason="reopened")
     return opened

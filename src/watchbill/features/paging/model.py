@@ -144,10 +144,14 @@ class PageDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the screen and the API show of one incident. ``timeline`` is oldest first."""
+    """Everything the screen and the API show of one incident.
+
+    ``absorbed`` are those merged into it; ``timeline`` is theirs too, oldest first.
+    """
 
     incident: Incident
     service_ids: list[UUID]
     alerts: list[Alert]
     pages: list[PageDetail]
     timeline: list[Entry]
+    absorbed: list[Incident] = []

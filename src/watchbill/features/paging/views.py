@@ -50,14 +50,22 @@ def incident_detail(tx: Tx, *, number: int) -> IncidentDetail:
     """
     incident = incidents.incident_by_number(tx, number=number)
     pages = store.pages_of(tx, incident_ids=[incident.id])
+    absorbed = incidents.merged_into(tx, incident_id=incident.id)
     sent = store.notifications_of(tx, page_ids=[page.id for page in pages])
     return IncidentDetail(
         incident=incident,
         service_ids=incidents.services_of(tx, incident_ids=[incident.id]).get(incident.id, []),
         alerts=alerts.alerts_of_incident(tx, incident_id=incident.id),
         pages=[PageDetail(page=page, notifications=[n for n in sent if n.page_id == page.id]) for page in pages],
-        timeline=ledger.entries(tx, incident_id=incident.id, limit=2000),
+        timeline=_timeline(tx, [incident, *absorbed]),
+        absorbed=list(absorbed),
     )
+
+
+def _timeline(tx: Tx, found: Sequence[Incident]) -> list[ledger.Entry]:
+    """The entries of an incident and of those that were merged into it, oldest first."""
+    entries = [entry for each in found for entry in ledger.entries(tx, incident_id=each.id, limit=2000)]
+    return sorted(entries, key=lambda entry: entry.id)
 
 
 def page_with_incident(tx: Tx, *, page_id: UUID) -> tuple[Page, Incident] | None:
