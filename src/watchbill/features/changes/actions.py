@@ -203,7 +203,11 @@ def _storable(report: ChangeReport) -> ChangeReport:
         if (text := getattr(report, name)) is not None
     }
     commits = [commit.replace("\0", "")[:100] for commit in report.commits if commit.strip("\0 ")]
-    return msgspec.structs.replace(report, **clean, commits=commits)
+    links = [
+        msgspec.structs.replace(link, title=link.title.replace("\0", "\ufffd")[:200], url=link.url.replace("\0", ""))
+        for link in report.links
+    ]
+    return msgspec.structs.replace(report, **clean, commits=commits, links=links)
 
 
 def _note(tx: Tx, one: Change, outcome: str, why: str, actor: Actor, *, team_id: UUID | None) -> None:
