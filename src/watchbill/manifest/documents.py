@@ -83,6 +83,13 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
         ),
     ]
     tier: Tier = 3
+    watch: (
+        Annotated[
+            Literal["always", "office-hours"],
+            Meta(description="Whether its pages wait for office hours, whatever its tier; see escalation.hold."),
+        ]
+        | None
+    ) = None
     depends_on: Annotated[list[Name], Meta(description="Services it calls.")] = []
     runbook: Url | None = None
     repository: Url | None = None

@@ -18,6 +18,7 @@ from watchbill.features.oncall.actions import (
     set_rotation,
     set_rotations,
 )
+from watchbill.features.oncall.cadence import zone_exists
 from watchbill.features.oncall.calendar import CalendarEntry, to_ical
 from watchbill.features.oncall.duties import record_loop_work
 from watchbill.features.oncall.feeds import (
@@ -170,4 +171,5 @@ __all__ = [
     "watches",
     "who_is_on_call",
     "withdraw_swap",
+    "zone_exists",
 ]

@@ -75,9 +75,7 @@ notification = sa.Table(
     sa.Column("bundle_id", sa.Uuid),
     sa.CheckConstraint("state IN ('queued', 'sent', 'delivered', 'failed', 'cancelled')", name="state"),
     sa.Index("ix_notification_page", "page_id", "epoch", "step"),
-    sa.Index(
-        "ix_notification_storm", "address", "sending_at", postgresql_where=sa.text("sending_at IS NOT NULL")
-    ),
+    sa.Index("ix_notification_storm", "address", "sending_at", postgresql_where=sa.text("sending_at IS NOT NULL")),
     sa.Index("ix_notification_bundle", "bundle_id", postgresql_where=sa.text("bundle_id IS NOT NULL")),
     sa.Index(
         "ix_notification_waiting",
