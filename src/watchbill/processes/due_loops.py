@@ -27,27 +27,35 @@ def inside_loop(name: str, db: Database, duties: Sequence[InsideDuty], *, batch:
     )
 
 
-def sending_loop(name: str, db: Database, duty: OutsideDuty[Any, Any], *, threads: int) -> Loop:
-    """A loop that sends on bounded threads; it never leases more than threads are free to take up at once."""
+def sending_loops(name: str, db: Database, duty: OutsideDuty[Any, Any], *, threads: int) -> list[Loop]:
+    """A loop that sends on bounded threads, and one that keeps its leases while it does.
+
+    It never leases more than threads are free to take up at once. Leases are short: what a killed process was sending
+    is sent by another within seconds.
+    """
     senders = _FreeThreads(threads)
+    keeper = due.LeaseKeeper()
 
     def work() -> int:
         done = 0
         while free := senders.wait_for_one(timeout_seconds=1.0):
-            claimed = due.work_outside(db, duty, limit=free, executor=senders)
+            claimed = due.work_outside(db, duty, limit=free, executor=senders, keeper=keeper)
             done += claimed
             if claimed < free:
                 break
         return done
 
-    return Loop(
-        name,
-        work,
-        channels=[duty.kind],
-        idle_seconds=1.0,
-        due_in=lambda: seconds_until_due(db, [duty.kind]),
-        batch=sys.maxsize,
-    )
+    return [
+        Loop(
+            name,
+            work,
+            channels=[duty.kind],
+            idle_seconds=1.0,
+            due_in=lambda: seconds_until_due(db, [duty.kind]),
+            batch=sys.maxsize,
+        ),
+        Loop(f"{name}-leases", lambda: keeper.renew(db), idle_seconds=keeper.EVERY_SECONDS),
+    ]
 
 
 class _FreeThreads(ThreadPoolExecutor):

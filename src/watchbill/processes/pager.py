@@ -9,7 +9,7 @@ from watchbill.channels import Sender
 from watchbill.features import paging, suspects
 from watchbill.features.paging import SendNotification, SignedLinks
 from watchbill.processes.compose import Context, Parts
-from watchbill.processes.due_loops import inside_loop, sending_loop
+from watchbill.processes.due_loops import inside_loop, sending_loops
 from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.signing import Signer
 
@@ -35,6 +35,6 @@ def build(context: Context) -> Parts:
         loops=[
             inside_loop("routing", db, paging.routing_duties(settle_for=settle_for, advisers=[suspects.advise])),
             inside_loop("steps", db, paging.page_duties()),
-            sending_loop("notifications", db, SendNotification(send=sender, links=links), threads=SENDERS),
+            *sending_loops("notifications", db, SendNotification(send=sender, links=links), threads=SENDERS),
         ]
     )

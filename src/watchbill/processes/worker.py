@@ -7,15 +7,15 @@ from collections.abc import Callable
 import structlog
 
 from watchbill.channels import Context as ChannelContext
-from watchbill.channels import Sender
+from watchbill.channels import Sender, context_of
 from watchbill.features import alerts, digest, identity, oncall, rollback, suspects
 from watchbill.features.telemetry import Observer
+from watchbill.processes import reaching
 from watchbill.processes.compose import Context, Parts
-from watchbill.processes.due_loops import inside_loop, sending_loop
+from watchbill.processes.due_loops import inside_loop, sending_loops
 from watchbill.runtime import ledger
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
-from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
 from watchbill.runtime.signing import Signer
 
@@ -29,6 +29,7 @@ log = structlog.get_logger("watchbill.worker")
 def build(context: Context) -> Parts:
     """Each duty is a loop; none of them is in the way of a page."""
     db = context.database("worker")
+    channels = context_of(context.settings, push_key=reaching.push_key_of(db))
     return Parts(
         loops=[
             Loop("ledger-partitions", lambda: make_ledger_partitions(db), idle_seconds=6 * _HOUR),
@@ -37,9 +38,23 @@ def build(context: Context) -> Parts:
             Loop("deliveries", lambda: forget(db, alerts.forget_deliveries), idle_seconds=_HOUR),
             Loop("old-alerts", lambda: forget(db, alerts.forget_alerts), idle_seconds=_HOUR),
             *_change_loops(db, context.settings),
-            *_digest_loops(db, context.settings),
+            *_reaching_loops(db, context.settings, channels),
+            *_digest_loops(db, context.settings, channels),
         ]
     )
+
+
+def _reaching_loops(db: Database, settings: Settings, channels: ChannelContext) -> list[Loop]:
+    """Codes, tests and test pages; Slack's user groups; alerts about ourselves."""
+    duty = identity.SendContactMessage(
+        send=Sender(channels), base_url=settings.base_url, signer=Signer(settings.secret_keys)
+    )
+    return [
+        *sending_loops("contact-messages", db, duty, threads=_SENDERS),
+        *reaching.test_page_loop(db, settings),
+        *([reaching.UserGroups(db, channels).loop()] if settings.slack_bot_token else []),
+        reaching.self_watch_loop(db),
+    ]
 
 
 def _change_loops(db: Database, settings: Settings) -> list[Loop]:
@@ -47,27 +62,20 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
     observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
     duty = suspects.RankSuspects(observer=observer, on_ranked=rollback.consider, undone=rollback.undone_in_vain)
     return [
-        sending_loop("suspects", db, duty, threads=_SENDERS),
+        *sending_loops("suspects", db, duty, threads=_SENDERS),
         inside_loop("rollbacks", db, rollback.duties()),
     ]
 
 
-def _digest_loops(db: Database, settings: Settings) -> list[Loop]:
+def _digest_loops(db: Database, settings: Settings, channels: ChannelContext) -> list[Loop]:
     if not settings.smtp_url:
         log.info("no daily digests: no mail server is set (WATCHBILL_SMTP_URL)")
         return []
-    sender = Sender(
-        ChannelContext(
-            http=HttpOut(allow_private=settings.allow_private_addresses),
-            smtp_url=settings.smtp_url,
-            mail_from=settings.mail_from,
-            allow_private_addresses=settings.allow_private_addresses,
-        )
-    )
+    sender = Sender(channels)
     return [
         Loop("digest-rows", lambda: keep_digest_rows(db), idle_seconds=_MINUTE),
         inside_loop("digests", db, [digest.WriteDigest(base_url=settings.base_url)], batch=10),
-        sending_loop("digest-mails", db, digest.SendDigest(send=sender), threads=_SENDERS),
+        *sending_loops("digest-mails", db, digest.SendDigest(send=sender), threads=_SENDERS),
     ]
 
 

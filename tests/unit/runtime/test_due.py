@@ -173,3 +173,30 @@ def test_backoff_grows_to_a_limit_and_never_stops(attempts: int) -> None:
     wait = due.backoff(attempts)
     assert timedelta(seconds=1) <= wait <= timedelta(minutes=5)
     assert due.backoff(attempts + 1) >= wait
+
+
+def test_a_kept_lease_outlasts_slow_work_and_one_that_nobody_keeps_ends_in_seconds(
+    virtual_db: Database, clock: VirtualClock
+) -> None:
+    schedule(virtual_db, "slow")
+    keeper = due.LeaseKeeper()
+
+    def slowly(job: str) -> str:
+        for _ in range(5):  # twenty seconds of work, renewed as the keeper's loop does
+            clock.advance(keeper.LEASE - timedelta(milliseconds=1))
+            assert claim(virtual_db) == []
+            keeper.renew(virtual_db)
+        return f"sent {job}"
+
+    duty = Outside(slowly)
+    due.work_outside(virtual_db, duty, keeper=keeper)
+    assert duty.settled == [("slow", "sent slow")]
+
+    schedule(virtual_db, "killed")
+    killed = Outside(lambda job: job)
+    with virtual_db.transaction() as tx:
+        due.claim(tx, kinds=["k"], limit=1, lease_for=keeper.LEASE)
+    clock.advance(keeper.LEASE)
+    keeper.renew(virtual_db)  # it holds nothing of the killed process
+    due.work_outside(virtual_db, killed, keeper=keeper)
+    assert killed.settled == [("killed", "killed")]

@@ -12,7 +12,7 @@ A row says *what* (``kind``), *about which* (``subject``, unique within its kind
 A handler that raises leaves the row where it is, with the error written down and a later due time.
 """
 
-from watchbill.runtime.due.duties import InsideDuty, OutsideDuty, work_inside, work_outside
+from watchbill.runtime.due.duties import InsideDuty, LeaseKeeper, OutsideDuty, work_inside, work_outside
 from watchbill.runtime.due.rows import (
     CHANNEL,
     Backlog,
@@ -24,6 +24,7 @@ from watchbill.runtime.due.rows import (
     due_row,
     hasten,
     next_due_at,
+    renew,
     retry,
     schedule,
     schedule_many,
@@ -36,6 +37,7 @@ __all__ = [
     "Backlog",
     "DueRow",
     "InsideDuty",
+    "LeaseKeeper",
     "OutsideDuty",
     "backlog",
     "backoff",
@@ -44,6 +46,7 @@ __all__ = [
     "due_row",
     "hasten",
     "next_due_at",
+    "renew",
     "retry",
     "schedule",
     "schedule_many",

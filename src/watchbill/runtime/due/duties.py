@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
@@ -11,7 +13,7 @@ import structlog
 
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime.db import Database, Tx
-from watchbill.runtime.due.rows import DueRow, backoff, claim, put_back, retry, settle, take
+from watchbill.runtime.due.rows import DueRow, backoff, claim, put_back, renew, retry, settle, take
 
 log = structlog.get_logger("watchbill.due")
 
@@ -95,35 +97,83 @@ class OutsideDuty(Protocol[Job, Outcome]):
         ...
 
 
+class LeaseKeeper:
+    """Holds short leases while their work goes on, so that those of a killed process end in seconds.
+
+    The work itself may take as long as its duty's ``lease_for``; past that the lease is let go, whatever hangs.
+    """
+
+    LEASE = timedelta(seconds=4)
+    EVERY_SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[DueRow, float]] = {}
+        self._lock = threading.Lock()
+
+    def hold(self, row: DueRow, *, most: timedelta) -> None:
+        """Keep this lease from now on, for at most that long."""
+        with self._lock:
+            self._held[row.id] = (row, time.monotonic() + most.total_seconds())
+
+    def let_go(self, row: DueRow) -> None:
+        """Its work has ended."""
+        with self._lock:
+            self._held.pop(row.id, None)
+
+    def renew(self, db: Database) -> int:
+        """Renew what is held; to be called every `EVERY_SECONDS`. Returns 0: there is never more to do at once.
+
+        Raises:
+            Unavailable: the database is away; leases end unless it is back in time, and the work is done again.
+        """
+        now = time.monotonic()
+        with self._lock:
+            self._held = {id: held for id, held in self._held.items() if held[1] > now}
+            rows = [row for row, _ in self._held.values()]
+        if rows:
+            with db.transaction() as tx:
+                renew(tx, rows, until=tx.now + self.LEASE)
+        return 0
+
+
 def work_outside(
-    db: Database, duty: OutsideDuty[Job, Outcome], *, limit: int = 20, executor: Executor | None = None
+    db: Database,
+    duty: OutsideDuty[Job, Outcome],
+    *,
+    limit: int = 20,
+    executor: Executor | None = None,
+    keeper: LeaseKeeper | None = None,
 ) -> int:
     """Claim → perform → settle up to ``limit`` due rows; returns how many were claimed.
 
     With an ``executor`` the performing (and settling) runs on its threads and this returns as soon
-    as the jobs are handed over; without one, inline, which is what tests do.
+    as the jobs are handed over; without one, inline, which is what tests do. With a ``keeper``
+    leases are short and renewed; without one they last as long as the work may.
     """
+    lease_for = duty.lease_for if keeper is None else keeper.LEASE
     try:
-        claimed, jobs = _claim_and_prepare(db, duty, limit)
+        claimed, jobs = _claim_and_prepare(db, duty, limit, lease_for)
     except Unavailable:
         raise
     except Exception:
         log.warning("batch not prepared; preparing its rows one by one", kind=duty.kind, exc_info=True)
-        claimed, jobs = _prepare_one_by_one(db, duty, limit)
+        claimed, jobs = _prepare_one_by_one(db, duty, limit, lease_for)
     for row, job in jobs:
+        if keeper is not None:
+            keeper.hold(row, most=duty.lease_for)
         if executor is None:
-            _perform_and_settle(db, duty, row, job)
+            _perform_and_settle(db, duty, row, job, keeper)
         else:
-            executor.submit(_perform_and_settle, db, duty, row, job)
+            executor.submit(_perform_and_settle, db, duty, row, job, keeper)
     return claimed
 
 
 def _claim_and_prepare(
-    db: Database, duty: OutsideDuty[Job, Outcome], limit: int
+    db: Database, duty: OutsideDuty[Job, Outcome], limit: int, lease_for: timedelta
 ) -> tuple[int, list[tuple[DueRow, Job]]]:
     jobs: list[tuple[DueRow, Job]] = []
     with db.transaction() as tx:
-        rows = claim(tx, kinds=[duty.kind], limit=limit, lease_for=duty.lease_for)
+        rows = claim(tx, kinds=[duty.kind], limit=limit, lease_for=lease_for)
         for row in rows:
             job = duty.prepare(tx, row)
             if job is None:
@@ -134,13 +184,13 @@ def _claim_and_prepare(
 
 
 def _prepare_one_by_one(
-    db: Database, duty: OutsideDuty[Job, Outcome], limit: int
+    db: Database, duty: OutsideDuty[Job, Outcome], limit: int, lease_for: timedelta
 ) -> tuple[int, list[tuple[DueRow, Job]]]:
     """After a failed batch: a commit for each row, and the one that cannot be prepared is put back for later."""
     jobs: list[tuple[DueRow, Job]] = []
     for claimed in range(limit):
         with db.transaction() as tx:
-            rows = claim(tx, kinds=[duty.kind], limit=1, lease_for=duty.lease_for)
+            rows = claim(tx, kinds=[duty.kind], limit=1, lease_for=lease_for)
             if not rows:
                 return claimed, jobs
             row = rows[0]
@@ -160,7 +210,9 @@ def _prepare_one_by_one(
     return limit, jobs
 
 
-def _perform_and_settle(db: Database, duty: OutsideDuty[Job, Outcome], row: DueRow, job: Job) -> None:
+def _perform_and_settle(
+    db: Database, duty: OutsideDuty[Job, Outcome], row: DueRow, job: Job, keeper: LeaseKeeper | None
+) -> None:
     """Never raises: an unexpected error leaves the lease to expire, which is a retry."""
     try:
         outcome = duty.perform(job)
@@ -178,3 +230,6 @@ def _perform_and_settle(db: Database, duty: OutsideDuty[Job, Outcome], row: DueR
                 retry(tx, row, at=tx.now + backoff(row.attempts), error=f"{type(error).__name__}: {error}")
         except Unavailable as away:
             log.warning("retry not written; the row comes back when its lease ends", kind=row.kind, why=str(away))
+    finally:
+        if keeper is not None:
+            keeper.let_go(row)

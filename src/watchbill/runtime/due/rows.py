@@ -165,6 +165,17 @@ def claim(tx: Tx, *, kinds: Sequence[str], limit: int, lease_for: timedelta) -> 
     return sorted(claimed, key=lambda row: (row.due_at, row.id))
 
 
+def renew(tx: Tx, rows: Iterable[DueRow], *, until: datetime) -> int:
+    """Keep the leases that still hold for longer; returns how many do."""
+    held = list(rows)
+    statement = (
+        sa.update(due_row)
+        .where(due_row.c.id.in_([row.id for row in held]), due_row.c.lease.in_({row.lease for row in held}))
+        .values(leased_until=until)
+    )
+    return tx.execute(statement).rowcount
+
+
 def settle(tx: Tx, row: DueRow) -> bool:
     """Delete a leased row; False when the lease was lost, and then the caller must change nothing."""
     return tx.execute(_SETTLE, {"row_id": row.id, "held": row.lease}).rowcount == 1
