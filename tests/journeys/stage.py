@@ -101,7 +101,7 @@ class Stage:
         self.teams[name] = team_id
         return team_id
 
-    def service(self, name: str, *, owner: str, tier: int = 2, depends_on: tuple[str, ...] = ()) -> UUID:
+    def service(self, name: str, *, owner: str, tier: int = 2, depends_on: tuple[str, ...] = (), **spec: Any) -> UUID:
         service_id = new_id()
         with self.db.transaction() as tx:
             write_services(
@@ -116,7 +116,7 @@ class Stage:
                         team_id=self.teams[owner],
                         tier=tier,
                         source="test",
-                        spec={},
+                        spec=spec,
                         spec_hash="",
                         operations=[],
                         depends_on=[self.services[d] for d in depends_on],
