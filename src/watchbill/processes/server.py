@@ -6,6 +6,7 @@ from litestar.datastructures import State
 
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
+from watchbill.api.replies import reply_router
 from watchbill.features import alerts
 from watchbill.intake.changes.http import change_router
 from watchbill.intake.http import intake_router
@@ -27,7 +28,7 @@ def build(context: Context) -> Parts:
     app = create_app(
         settings=settings,
         lanes=lanes,
-        handlers=[intake_router(), change_router(), web_router(web)],
+        handlers=[intake_router(), reply_router(), change_router(), web_router(web)],
         on_startup=[live.start],
         state=State({"live": live}),
     )

@@ -49,6 +49,7 @@ class Loop:
         self.name = name
         self.channels = frozenset(channels)
         self.idle_seconds = idle_seconds
+        self.succeeded_at: float | None = None
         self._work = work
         self._due_in = due_in
         self._asked_at = -_ASK_EVERY
@@ -71,6 +72,7 @@ class Loop:
         if self._failures:
             log.info("works again", loop=self.name, failures=self._failures)
         self._failures = 0
+        self.succeeded_at = time.time()
         metrics.loop_work.labels(self.name).inc(done)
         metrics.loop_seconds.labels(self.name).observe(time.monotonic() - started)
         metrics.loop_last_success.labels(self.name).set_to_current_time()
