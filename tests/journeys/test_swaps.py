@@ -12,6 +12,7 @@ from tests.journeys.stage import Stage
 from watchbill.features import catalog, identity, oncall
 from watchbill.features.oncall import Layer, TeamRotation, Window
 from watchbill.kernel.errors import Conflict, Forbidden, Invalid
+from watchbill.manifest import File, Options, apply_files
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
 
@@ -335,3 +336,41 @@ def test_a_feed_is_a_secret_that_can_be_replaced_and_revoked(rota: Rota) -> None
         identity.change_person(tx, person_id=alice, active=False, actor=SYSTEM)
         with pytest.raises(NotFound):
             oncall.feed_calendar(tx, secret=of_team)
+
+
+MANIFEST = """
+apiVersion: watchbill/v1
+kind: Team
+metadata: {name: checkout}
+spec:
+  members: [alice@example.org, bob@example.org, charlie@example.org, {login: eve@example.org, role: shadow}]
+  timeZone: Europe/Berlin
+  onCall:
+    shadows: [eve@example.org]
+    layers:
+      - name: office
+        members: [[alice@example.org, bob@example.org]]
+        hours: [{days: [weekdays], from: "09:00", to: "17:00"}]
+      - {name: else, members: [charlie@example.org]}
+"""
+
+
+def test_layers_of_a_manifest_become_the_schedule_and_a_hole_is_a_warning_with_its_place(rota: Rota) -> None:
+    def apply(text: str) -> list[str]:
+        with rota.db.transaction() as tx:
+            done = apply_files(
+                tx, files=[File(path="team.yaml", text=text)], options=Options(source="test"), actor=SYSTEM
+            )
+        return [f"{problem.place} {problem.message}" for problem in done.warnings]
+
+    apply(MANIFEST)
+    assert rota.who(datetime(2026, 3, 3, 12, tzinfo=UTC)) == "alice bob"
+    assert rota.who(datetime(2026, 3, 3, 16, tzinfo=UTC)) == "charlie", "17:00 in Berlin"
+    with rota.db.transaction() as tx:
+        told = oncall.people_on_call(tx, team_id=rota.team_id, at=datetime(2026, 3, 3, 12, tzinfo=UTC))
+    assert [rota.names[person_id] for person_id in told.shadows] == ["eve"]
+    said = apply(MANIFEST.replace("      - {name: else, members: [charlie@example.org]}\n", ""))
+    assert any(line.startswith("team.yaml:11:7 nobody is on call from") for line in said), said
+    with pytest.raises(Invalid) as caught:
+        apply(MANIFEST.replace('"09:00"', '"09:60"'))
+    assert [problem.place for problem in caught.value.problems] == ["team.yaml:13:42"]

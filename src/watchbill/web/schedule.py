@@ -123,9 +123,16 @@ def preview(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Response
             away=away,
             holes=holes,
             people=people,
-            weeks=rota.strip(after, holes, people, now=draft.start_at, zone=zone, weeks=_weeks(draft.start_at, end)),
+            weeks=_without_now(
+                rota.strip(after, holes, people, now=draft.start_at, zone=zone, weeks=_weeks(draft.start_at, end))
+            ),
             stretches=_stretches(after, people),
         )
+
+
+def _without_now(weeks: list[rota.Week]) -> list[rota.Week]:
+    """The strip of another time than the present."""
+    return [msgspec.structs.replace(week, now=None) for week in weeks]
 
 
 def _weeks(start: datetime, end: datetime) -> int:

@@ -137,13 +137,14 @@ def _first_handoff(cadence: Cadence, day: datetime) -> datetime:
 
 
 def _default_handoff(every: str, shifts: tuple[str, ...], starts_at: date | datetime | None) -> str:
-    """Monday 09:00 for whole weeks, the first of the month, else 09:00; the time of ``starts_at`` where it has one."""
-    clock = f"{starts_at:%H:%M}" if isinstance(starts_at, datetime) else HANDOFF.split()[-1]
+    """Monday 09:00 for whole weeks, the first of the month, else 09:00; when ``starts_at`` is a time, then."""
+    begun = starts_at if isinstance(starts_at, datetime) else None
+    clock = f"{begun:%H:%M}" if begun else HANDOFF.split()[-1]
     if shifts or every.endswith(("h", "d")):
         return clock
     if every.endswith("mo"):
-        return f"{starts_at.day if starts_at else 1} {clock}"
-    return f"{starts_at:%a} {clock}" if starts_at else HANDOFF
+        return f"{begun.day if begun else 1} {clock}"
+    return f"{WEEKDAYS[begun.weekday()].title()} {clock}" if begun else HANDOFF
 
 
 def _moment(raw: object, path: str, problems: list[Problem]) -> date | datetime | None:
