@@ -27,6 +27,7 @@ from watchbill.runtime.signing import Signer
 NOUNS: tuple[str, ...] = (
     "me",
     "people",
+    "contacts",
     "apply",
     "teams",
     "services",
@@ -38,6 +39,7 @@ NOUNS: tuple[str, ...] = (
     "integrations",
     "events",
     "incidents",
+    "incident_hands",
     "suspects",
     "rollback",
     "runners",

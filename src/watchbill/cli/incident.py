@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Incidents: list, show, acknowledge, resolve.")
 
 Number = Annotated[int, typer.Argument(min=1, help="The incident's number.")]
+Team = Annotated[str | None, typer.Option("--team", help="Whose page, where the incident has several open ones.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="In your words, for the timeline.")]
 
 _TONES = {"escalating": "red", "acknowledged": "yellow", "ended": "green", "held": "blue"}
@@ -83,6 +84,101 @@ def note(
 ) -> None:
     """Write a line into the timeline."""
     _act(number, "notes", {"text": text}, json=json, home=home)
+
+
+@app.command()
+def snooze(
+    *,
+    number: Number,
+    duration: Annotated[str, typer.Argument(help="How long: 30m, 2h, 1d.", metavar="FOR")],
+    team: Team = None,
+    message: Message = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Acknowledge for as long as you say; then paging begins again unless it is resolved."""
+    _act(number, "snooze", {"for": duration, "team": team, "why": message}, json=json, home=home)
+
+
+@app.command("hand-over")
+def hand_over(
+    *,
+    number: Number,
+    to: Annotated[str, typer.Argument(help="The login of whoever takes it over.")],
+    team: Team = None,
+    message: Message = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Ask somebody to take the page over. They accept by acknowledging, else paging begins again in five minutes."""
+    _act(number, "hand-over", {"to": to, "team": team, "why": message}, json=json, home=home)
+
+
+@app.command()
+def decline(number: Number, team: Team = None, message: Message = "", json: Json = False, home: Home = None) -> None:
+    """Decline a hand-over: paging begins again. Or take back your own."""
+    _act(number, "hand-over/decline", {"team": team, "why": message}, json=json, home=home)
+
+
+@app.command()
+def reassign(
+    *,
+    number: Number,
+    to_team: Annotated[str | None, typer.Option("--to-team", help="The team that shall answer.")] = None,
+    to_person: Annotated[str | None, typer.Option("--to", help="The login of whoever is asked first.")] = None,
+    team: Team = None,
+    message: Message = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Give the page to another team or person: the old page ends, a new one begins."""
+    body = {"to_team": to_team, "to_person": to_person, "team": team, "why": message}
+    _act(number, "reassign", body, json=json, home=home)
+
+
+@app.command()
+def cancel(
+    *,
+    number: Number,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why nobody needs to answer; needed.")],
+    team: Team = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """End the page with a reason; the incident stays open. `page` undoes it."""
+    _act(number, "cancel", {"why": message, "team": team}, json=json, home=home)
+
+
+@app.command("page")
+def page_team(
+    *,
+    number: Number,
+    team: Annotated[str, typer.Argument(help="The team that is needed.")],
+    message: Message = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Page a team about this incident: one that is needed too, or one whose page was cancelled."""
+    _act(number, "pages", {"team": team, "why": message}, json=json, home=home)
+
+
+@app.command()
+def merge(
+    *,
+    number: Number,
+    into: Annotated[int, typer.Argument(min=1, help="The incident that it becomes part of.")],
+    message: Message = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Make an incident part of another; both timelines are kept. `unmerge` undoes it."""
+    _act(number, "merge", {"into": into, "why": message}, json=json, home=home)
+
+
+@app.command()
+def unmerge(number: Number, message: Message = "", json: Json = False, home: Home = None) -> None:
+    """Take a merged incident apart again."""
+    _act(number, "unmerge", {"why": message}, json=json, home=home)
 
 
 def _act(number: int, verb: str, body: dict[str, Any] | None, *, json: bool, home: Home) -> None:
