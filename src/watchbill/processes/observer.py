@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from watchbill.features import alerts, identity, slo
+from watchbill.features import alerts, changes, identity, slo
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
 from watchbill.kernel.errors import Unauthenticated, WatchbillError
 from watchbill.processes.compose import Context, Parts
@@ -55,6 +55,14 @@ def build(context: Context) -> Parts:
             late.touch(int(minute.timestamp()) // 60 for minute in touched)
             raise
 
+    def infer() -> int:
+        with db.transaction() as tx:
+            now = tx.now
+        seen = store.versions_seen(start_at=now - changes.LOOK_BACK, end_at=now)
+        with db.transaction() as tx:
+            changes.infer_deploys(tx, seen=seen)
+        return 0
+
     def ready() -> str | None:
         try:
             store.ping()
@@ -67,6 +75,7 @@ def build(context: Context) -> Parts:
         loops=[
             Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds),
             Loop("telemetry.late", correct, idle_seconds=60.0),
+            Loop("changes.inferred", infer, idle_seconds=60.0),
         ],
         background=[_Writing(store, commit)],
         ready=ready,

@@ -33,3 +33,15 @@ def test_versions_are_counted_slice_by_slice_and_slow_is_measured_by_what_was_be
         ("v1", MINUTE + timedelta(minutes=1), 10, 0, 0, 20),
         ("v2", change_at, 5, 2, 3, 400),
     ]
+
+
+def test_versions_are_seen_with_their_first_and_last_spans(store: TelemetryStore) -> None:
+    later = MINUTE + timedelta(minutes=2)
+    store.insert_traces([spans(3, at=MINUTE, resource={"service.version": "v1"})])
+    store.insert_traces([spans(2, at=later, resource={"service.version": "v2"}), spans(1, at=later)])
+    found = store.versions_seen(start_at=MINUTE, end_at=later + timedelta(minutes=1))
+    assert [(one.service_name, one.environment, one.version) for one in found] == [
+        ("payments", "production", "v1"),
+        ("payments", "production", "v2"),
+    ]
+    assert found[1].first_at >= later > found[0].last_at

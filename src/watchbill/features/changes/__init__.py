@@ -1,8 +1,15 @@
 """Changes: deploys, flags, configuration and schema; who made them, what became of them, what they cost."""
 
-from watchbill.features.changes.actions import finish_change, mark_rolled_back, record_change, start_change
+from watchbill.features.changes.actions import (
+    adopt_changes,
+    finish_change,
+    mark_rolled_back,
+    record_change,
+    start_change,
+)
 from watchbill.features.changes.blame import ChangeSpend, dependency_outages, spends
 from watchbill.features.changes.dora import Dora, Lockstep, Measure
+from watchbill.features.changes.inferring import LOOK_BACK, infer_deploys
 from watchbill.features.changes.model import (
     KINDS,
     STATES,
@@ -15,11 +22,11 @@ from watchbill.features.changes.model import (
 )
 from watchbill.features.changes.reads import change, changes_between, dora_of, latest_good_version, lockstep_of
 from watchbill.features.changes.spend import Spent, exempt_bad, spent_by_change, union
-from watchbill.features.changes.store import adopt as adopt_changes
 from watchbill.features.changes.store import newest as newest_changes
 
 __all__ = [
     "KINDS",
+    "LOOK_BACK",
     "STATES",
     "Change",
     "ChangeKind",
@@ -39,6 +46,7 @@ __all__ = [
     "dora_of",
     "exempt_bad",
     "finish_change",
+    "infer_deploys",
     "latest_good_version",
     "lockstep_of",
     "mark_rolled_back",

@@ -77,6 +77,21 @@ def finish_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source:
     return record_change(tx, report=report, integration_id=integration_id, source=source, actor=actor)
 
 
+def adopt_changes(tx: Tx, *, actor: Actor) -> int:
+    """Give changes that nobody owned to the service that now has their name; returns how many."""
+    adopted = store.adopt(tx)
+    for change_id, service_id in adopted:
+        ledger.append(
+            tx,
+            name="change.adopted",
+            actor=actor,
+            subject=("change", change_id),
+            why="a service of this name is described now",
+            data={"service_id": str(service_id)},
+        )
+    return len(adopted)
+
+
 def mark_rolled_back(tx: Tx, *, id: UUID, by: UUID | None, why: str, actor: Actor) -> Change:
     """Say that a change was undone (by the rollback ``by``); twice is once.
 

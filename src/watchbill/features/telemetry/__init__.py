@@ -21,7 +21,7 @@ from watchbill.features.telemetry.model import (
 )
 from watchbill.features.telemetry.remote import Observer
 from watchbill.features.telemetry.store import TelemetryStore
-from watchbill.features.telemetry.versions import GetVersions, Versions, VersionSlice
+from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Versions, VersionSlice
 
 __all__ = [
     "CountColumns",
@@ -38,6 +38,7 @@ __all__ = [
     "OperationMatch",
     "Outcome",
     "Reason",
+    "SeenVersion",
     "ServiceTraffic",
     "Signal",
     "SliceCount",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from watchbill.features.telemetry import counts, questions, schema, traces, wire
+from watchbill.features.telemetry import counts, questions, schema, traces, versions, wire
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
@@ -266,6 +266,10 @@ class TelemetryStore:
     def recent_traffic(self, *, since: datetime) -> list[ServiceTraffic]:
         """Distinct root and SERVER spans of each service since then, the busiest first."""
         return questions.recent_traffic(self.engine, since=since)
+
+    def versions_seen(self, *, start_at: datetime, end_at: datetime) -> list[versions.SeenVersion]:
+        """Every version that sent root or SERVER spans then."""
+        return versions.versions_seen(self.engine, start_at=start_at, end_at=end_at)
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, each once, in the order they started; empty when unknown."""

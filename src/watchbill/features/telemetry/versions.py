@@ -101,3 +101,37 @@ def versions_of(engine: Engine, question: GetVersions) -> Versions:
             for version, at, total, bad, slow, p50, p95 in rows
         ],
     )
+
+
+class SeenVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """When spans of one version of one service were first and last seen, within the time looked at."""
+
+    service_name: str
+    environment: str
+    version: str
+    first_at: datetime
+    last_at: datetime
+
+
+def versions_seen(engine: Engine, *, start_at: datetime, end_at: datetime) -> list[SeenVersion]:
+    """Every version that sent root or SERVER spans in [start_at, end_at), by service and first sight."""
+    rows = engine.rows(
+        f"""SELECT ServiceName, {ENVIRONMENT} AS environment, ResourceAttributes['service.version'] AS version,
+            toUnixTimestamp(min(Timestamp)), toUnixTimestamp(max(Timestamp))
+        FROM otel_traces
+        WHERE Timestamp >= toDateTime64({{from:Float64}}, 6, 'UTC')
+            AND Timestamp < toDateTime64({{to:Float64}}, 6, 'UTC')
+            AND version != '' AND {ENTRY}
+        GROUP BY ServiceName, environment, version ORDER BY 1, 2, 4, 3""",
+        {"from": start_at.timestamp(), "to": end_at.timestamp()},
+    )
+    return [
+        SeenVersion(
+            service_name=name,
+            environment=environment,
+            version=version,
+            first_at=datetime.fromtimestamp(first, UTC),
+            last_at=datetime.fromtimestamp(last, UTC),
+        )
+        for name, environment, version, first, last in rows
+    ]
