@@ -29,6 +29,7 @@ ROLL_BACK = "rollback"
 """The name of the action on a line of evidence."""
 MEASURED = 6
 """Changes of one incident that telemetry is asked about."""
+_MOST_BELOW = 30
 _STOP_AFTER = timedelta(hours=2)
 
 log = structlog.get_logger("watchbill.suspects")
@@ -88,6 +89,14 @@ def write(tx: Tx, *, incident: Incident, found: Ranking, looks: int, verdicts: d
         incidents.explain(tx, incident, "incident.suspicion_dropped", actor=system("suspects"), why=why)
 
 
+class Below(msgspec.Struct, frozen=True, kw_only=True):
+    """A dependency of a candidate's service, before and after that change."""
+
+    change_id: UUID
+    service: str
+    measurement: measuring.Measurement
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What telemetry is asked about one incident."""
 
@@ -97,12 +106,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     candidates: list[Candidate]
     measurements: dict[UUID, measuring.Measurement]
+    below: list[Below]
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What telemetry said; ``note`` when it could not be asked."""
 
     verdicts: dict[UUID, Verdict]
+    below: dict[UUID, str] = {}
     note: str = ""
 
 
@@ -130,13 +141,15 @@ class RankSuspects:
         known = store.read_ranking(tx, incident_id=incident.id)
         first = logic.rank(candidates, incident_id=incident.id, onset_at=onset_at, now=tx.now, comparisons={})
         likely = {suspect.change_id for suspect in first.suspects[:MEASURED]}
+        measured = [c for c in candidates if c.change_id in likely]
         return Job(
             incident_id=incident.id,
             onset_at=onset_at,
             looks=known[1] if known else 0,
             now=tx.now,
             candidates=candidates,
-            measurements=_measurements(tx, [c for c in candidates if c.change_id in likely], incident.environment),
+            measurements=_measurements(tx, measured, incident.environment),
+            below=_below(tx, measured, incident.environment),
         )
 
     def perform(self, job: Job) -> Seen:
@@ -149,7 +162,20 @@ class RankSuspects:
                 log.info("changes are ranked without telemetry", why=error.problem.message)
                 return Seen(verdicts=verdicts, note=f"not measured: {error.problem.message}")
             verdicts[change_id] = measuring.judge(measurement, found)
-        return Seen(verdicts=verdicts)
+        below: dict[UUID, str] = {}
+        for each in job.below:
+            verdict = verdicts.get(each.change_id)
+            if verdict is None or verdict.answer != "worse" or each.change_id in below:
+                continue
+            try:
+                found = self._observer.ask(measuring.question(each.measurement, now=job.now))
+            except WatchbillError as error:
+                # What lies below may be the cause: a change that cannot be told from it is not called worse.
+                verdicts[each.change_id] = msgspec.structs.replace(verdict, answer="undecided", confidence=0.0)
+                return Seen(verdicts=verdicts, below=below, note=f"not all measured: {error.problem.message}")
+            if measuring.judge(each.measurement, found).answer == "worse":
+                below[each.change_id] = each.service
+        return Seen(verdicts=verdicts, below=below)
 
     def settle(self, tx: Tx, row: DueRow, job: Job, outcome: Seen, /) -> None:
         """Rank with what was seen, and look again later."""
@@ -163,6 +189,7 @@ class RankSuspects:
             now=tx.now,
             comparisons={change_id: short(verdict) for change_id, verdict in outcome.verdicts.items()},
             undone=self._undone(tx, incident.id),
+            below=outcome.below,
             note=outcome.note,
         )
         write(tx, incident=incident, found=found, looks=job.looks + 1, verdicts=outcome.verdicts)
@@ -186,7 +213,28 @@ def _measurements(tx: Tx, candidates: list[Candidate], environment: str) -> dict
             changed_at=c.started_at,
             version=c.version if c.kind in ("deploy", "rollback") else None,
             previous_version=c.previous_version,
+            until=c.undone_at,
         )
         for c in candidates
         if c.service_id in names and c.same_environment
     }
+
+
+def _below(tx: Tx, candidates: list[Candidate], environment: str) -> list[Below]:
+    """What the measured services depend on directly: when that got worse too, it may well be the cause."""
+    found = []
+    for c in candidates:
+        if c.service_id is None or c.distance is None or not c.same_environment:
+            continue
+        depends_on = catalog.dependencies(tx, service_id=c.service_id).depends_on
+        for service in catalog.services(tx, ids=depends_on) if depends_on else []:
+            measurement = measuring.Measurement(
+                service_name=service.telemetry_name,
+                environment=environment,
+                changed_at=c.started_at,
+                version=None,
+                previous_version=None,
+                until=c.undone_at,
+            )
+            found.append(Below(change_id=c.change_id, service=service.name, measurement=measurement))
+    return found[:_MOST_BELOW]

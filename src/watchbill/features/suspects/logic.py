@@ -27,7 +27,7 @@ _AFTER_ONSET = timedelta(seconds=30)
 _WORSE = 4.0
 _NO_WORSE = -4.0
 _EXPLAINED = -3.5
-_UNDONE = -6.0
+_UNDONE = -8.0
 _UNRELATED = -5.0
 _KINDS: Mapping[str, float] = {"deploy": 0.0, "flag": 0.0, "config": -0.1, "schema": -0.2, "infrastructure": -0.2}
 
@@ -36,7 +36,7 @@ class _Scored(NamedTuple):
     score: float
     candidate: Candidate
     comparison: Comparison | None
-    explained: bool
+    explained: str | None
 
 
 def rank(
@@ -47,19 +47,21 @@ def rank(
     now: datetime,
     comparisons: Mapping[UUID, Comparison],
     undone: Collection[UUID] = (),
+    below: Mapping[UUID, str] | None = None,
     note: str = "",
 ) -> Ranking:
     """Order the changes that began before ``onset_at`` by how likely each caused it; at most `SHOWN` are returned.
 
-    ``comparisons`` holds what was measured, by change; ``undone`` those that were rolled back without any recovery.
+    ``comparisons`` holds what was measured, by change; ``undone`` those that were rolled back without any recovery;
+    ``below`` names, by change, a dependency of its service that got worse at the same time.
     Ten thousand candidates are scored first, and words are made only for those that are shown.
     """
     possible = [c for c in candidates if onset_at - WINDOW <= c.started_at <= onset_at + _AFTER_ONSET]
-    deepest = max(
-        (c.distance for c in possible if c.distance is not None and _is_worse(comparisons.get(c.change_id))),
-        default=None,
-    )
-    scored = [_score(c, comparisons.get(c.change_id), onset_at, deepest, undone) for c in possible]
+    why = _explained_by(possible, comparisons, below or {})
+    scored = [
+        _score(c, comparisons.get(c.change_id), onset_at, explained=why.get(c.change_id), undone=undone)
+        for c in possible
+    ]
     scored.sort(key=lambda each: (-each.score, -each.candidate.started_at.timestamp(), each.candidate.change_id))
     best = max((each.score for each in scored), default=0.0)
     top = max(best, _SOMETHING_ELSE)
@@ -98,10 +100,29 @@ def _is_worse(comparison: Comparison | None) -> bool:
     return comparison is not None and comparison.answer == "worse"
 
 
+def _explained_by(
+    possible: Sequence[Candidate], comparisons: Mapping[UUID, Comparison], below: Mapping[UUID, str]
+) -> dict[UUID, str]:
+    """Why a change that looks worse may not be: something deeper on the path is worse too."""
+    worse = [c for c in possible if c.distance is not None and _is_worse(comparisons.get(c.change_id))]
+    deepest = max((c.distance for c in worse if c.distance is not None), default=0)
+    found: dict[UUID, str] = {}
+    for c in worse:
+        if c.change_id in below:
+            found[c.change_id] = f"{below[c.change_id]}, which it depends on, got worse at the same time"
+        elif c.distance is not None and c.distance < deepest:
+            found[c.change_id] = "a change deeper on the path is worse too, and explains it"
+    return found
+
+
 def _score(
-    c: Candidate, comparison: Comparison | None, onset_at: datetime, deepest: int | None, undone: Collection[UUID]
+    c: Candidate,
+    comparison: Comparison | None,
+    onset_at: datetime,
+    *,
+    explained: str | None,
+    undone: Collection[UUID],
 ) -> _Scored:
-    explained = deepest is not None and c.distance is not None and c.distance < deepest and _is_worse(comparison)
     score = _time_weight(c, onset_at) + _path_weight(c) + _measured_weight(comparison) + _kind_weight(c)
     score += _EXPLAINED if explained else 0.0
     score += _UNDONE if c.change_id in undone else 0.0
@@ -135,7 +156,7 @@ def _kind_weight(c: Candidate) -> float:
 
 
 def _evidence(
-    c: Candidate, comparison: Comparison | None, onset_at: datetime, explained: bool, undone: Collection[UUID]
+    c: Candidate, comparison: Comparison | None, onset_at: datetime, explained: str | None, undone: Collection[UUID]
 ) -> list[Evidence]:
     before = onset_at - c.started_at
     when = f"began {rough_duration(before)} before the trouble" if before.total_seconds() > 0 else "began as it started"
@@ -150,8 +171,7 @@ def _evidence(
         text = "it is a rollback itself" if c.is_rollback else f"a {c.kind} change"
         found.append(Evidence(kind="kind", weight=round(_kind_weight(c), 2), text=text))
     if explained:
-        text = "a change deeper on the path is worse too, and explains it"
-        found.append(Evidence(kind="explained", weight=_EXPLAINED, text=text))
+        found.append(Evidence(kind="explained", weight=_EXPLAINED, text=explained))
     if c.change_id in undone:
         found.append(Evidence(kind="undone", weight=_UNDONE, text="it was undone, and nothing got better"))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,28 +16,32 @@ BEFORE = timedelta(hours=1)
 """How much of the time before a change is its control."""
 _BESIDE = 0.05
 """Another version that still answers this share of the requests is a control."""
+_TOGETHER = 3
+"""In so many slices at least; fewer are one version taking over from another."""
 _SLICES = 40
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure: a change of ``service_name`` (as telemetry calls it) that began at ``changed_at``."""
+    """A change of ``service_name`` (as telemetry calls it), from ``changed_at`` until it was undone."""
 
     service_name: str
     environment: str
     changed_at: datetime
     version: str | None
     previous_version: str | None
+    until: datetime | None = None
 
 
 def question(of: Measurement, *, now: datetime) -> GetVersions:
     """Ask for the hour before the change and all since, in slices that are fine enough for a young change."""
-    since = max(timedelta(seconds=1), now - of.changed_at)
+    end_at = min(now, of.until or now)
+    since = max(timedelta(seconds=1), end_at - of.changed_at)
     seconds = int(min(60, max(5, since.total_seconds() // _SLICES)))
     return GetVersions(
         service_name=of.service_name,
         environment=of.environment,
         start_at=of.changed_at - BEFORE,
-        end_at=max(now, of.changed_at + timedelta(seconds=1)),
+        end_at=max(end_at, of.changed_at + timedelta(seconds=1)),
         reference_end_at=of.changed_at,
         slice_seconds=seconds,
     )
@@ -47,10 +52,9 @@ def judge(of: Measurement, found: Versions, *, gate: Gate = DEFAULT_GATE) -> Ver
     points = [_point(each) for each in found.slices]
     first = min((p.at for p in points if p.version == of.version and p.at >= of.changed_at - _EARLY), default=None)
     if of.version is not None and first is not None:
-        others = [p for p in points if p.version != of.version and p.at > first]
-        new = sum(p.total for p in points if p.version == of.version and p.at > first)
-        old = sum(p.total for p in others)
-        if new and old >= _BESIDE * (new + old):
+        new = {p.at: p.total for p in points if p.version == of.version and p.at > first}
+        others = [p for p in points if p.version != of.version and p.total >= _BESIDE * new.get(p.at, math.inf)]
+        if len({p.at for p in others}) >= _TOGETHER:
             control = _most(others, of.previous_version)
             return judge_versions(points, canary=of.version, control=control, gate=gate, slow_ms=found.slow_ms)
     began = first or of.changed_at

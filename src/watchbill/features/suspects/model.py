@@ -86,7 +86,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     distance: int | None
     same_environment: bool = True
     is_rollback: bool = False
-    lockstep: int = 0
+    undone_at: datetime | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> 
         distance=distances.get(change.service_id) if change.service_id else None,
         same_environment=change.environment == environment,
         is_rollback=change.kind == "rollback",
+        undone_at=change.updated_at if change.state == "rolled_back" else None,
     )
 
 

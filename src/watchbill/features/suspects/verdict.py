@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,9 @@ import msgspec
 from watchbill.features.suspects import kayenta, sequential
 from watchbill.features.suspects.model import Answer, Comparison, Measure, Method, Point, Verdict
 from watchbill.features.suspects.sequential import Slice
+from watchbill.kernel.durations import rough_duration
 
+_WELL_FOR = timedelta(seconds=60)
 _CHUNKS = 30
 """A "before" is cut into so many parts, each the control of one slice of the "after"."""
 
@@ -59,6 +61,7 @@ def judge_before_after(
     """A version that replaced another at once: each slice after beside a part of what was before."""
     earlier = sorted(before, key=lambda point: point.at)
     later = sorted(after, key=lambda point: point.at)
+    late = _came_later(earlier, later, gate)
     size = max(1, math.ceil(len(earlier) / _CHUNKS))
     parts = [_together(earlier[at : at + size]) for at in range(0, len(earlier), size)]
     count = max(len(parts), len(later))
@@ -67,7 +70,33 @@ def judge_before_after(
         rest = _together(later[len(parts) - 1 :])
         sides = [*sides[: len(parts) - 1], (rest, parts[-1])]
     points = [*earlier, *later]
-    return _judge(sides, points, method="before-after", canary=canary, control=control, gate=gate, slow_ms=slow_ms)
+    found = _judge(sides, points, method="before-after", canary=canary, control=control, gate=gate, slow_ms=slow_ms)
+    if found.answer != "worse" or late is None:
+        return found
+    words = f"{found.words}; but only from {rough_duration(late)} after it came: something else may have happened then"
+    return msgspec.structs.replace(found, answer="undecided", words=words, confidence=0.0)
+
+
+def _came_later(earlier: Sequence[Point], later: Sequence[Point], gate: Gate) -> timedelta | None:
+    """How long the version did well before it did not; None when it did badly from (nearly) its first requests on.
+
+    Doing well: at least `_WELL_FOR` and twice ``gate.requests`` without an effect that counts.
+    """
+    before_total = sum(point.total for point in earlier)
+    if not later or not before_total:
+        return None
+    before = sum(point.bad + point.slow for point in earlier) / before_total
+    total = bad = 0.0
+    well_until = None
+    for point in later:
+        total, bad = total + point.total, bad + point.bad + point.slow
+        share = (bad + 0.5) / (total + 1)
+        if share >= gate.ratio * before and share - before >= gate.points:
+            break
+        if total >= 2 * gate.requests:
+            well_until = point.at
+    well_for = (well_until - later[0].at) if well_until is not None else timedelta(0)
+    return well_for if well_for >= _WELL_FOR else None
 
 
 def judge_samples(
