@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, oncall, paging, slo
 from watchbill.kernel.errors import NotFound
-from watchbill.web import changes, incidents, shell, slos
+from watchbill.web import changes, incidents, shell, slo_charts
 from watchbill.web.shell import AnyRequest, GivenWeb
 
 SHOWN = 200
@@ -77,7 +77,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             people=screen.people({m.person_id for m in members} | ({shift.person_id} if shift else set())),
             operations=catalog.operations(screen.tx, service_ids=[service.id]),
             views=views,
-            charts={view.slo.id: slos.charts(screen, view, timedelta(days=1)) for view in views[:8]},
+            charts={view.slo.id: slo_charts.charts(screen, view, timedelta(days=1)) for view in views[:8]},
             depends_on=[neighbours[id] for id in edges.depends_on if id in neighbours],
             dependents=[neighbours[id] for id in edges.dependents if id in neighbours],
             rows=incidents.rows(screen, paging.incident_list(screen.tx, state="open", service_id=service.id, limit=50)),

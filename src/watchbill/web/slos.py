@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-import msgspec
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
@@ -18,13 +17,15 @@ from watchbill.api.times import instant_of
 from watchbill.features import catalog, paging, slo
 from watchbill.features.slo import SloView
 from watchbill.kernel.clock import format_instant
-from watchbill.web import incidents, shell
+from watchbill.web import incidents, shell, slo_charts
 from watchbill.web.shell import AnyRequest, GivenWeb, Screen
 
 STATES = ("firing", "recovering", "ok", "unmeasured")
 SPANS = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
 REPORT_DAYS = (1, 7, 28, 90)
+
+
 
 _SORTS: dict[str, Callable[[SloView], Any]] = {
     "service": lambda view: (view.service, view.operation, view.slo.name),
@@ -82,55 +83,6 @@ def board(  # noqa: PLR0917  (Litestar passes query parameters by name)
 def state_of(view: SloView) -> str:
     """An SLO that was never evaluated is unmeasured."""
     return view.state.state if view.state else "unmeasured"
-
-
-def charts(screen: Screen, view: SloView, span: timedelta) -> dict[str, str]:
-    """What uPlot draws: the SLI, the burn rate and the budget left, as JSON; empty without data."""
-    points = slo.series(screen.tx, slo=view.slo, start=screen.tx.now - span, end=screen.tx.now)
-    if not points:
-        return {}
-    x = [int(point.at.timestamp()) for point in points]
-    target = float(view.slo.target)
-    sli = [None if not point.total else 100 * (1 - point.bad / point.total) for point in points]
-    budget = [None if point.budget_remaining is None else 100 * point.budget_remaining for point in points]
-    worst = min((value for value in sli if value is not None), default=target)
-    return {
-        "sli": _chart(
-            x,
-            "%",
-            [("SLI", sli, "accent", False), ("Target", [target] * len(x), "red", True)],
-            low=min(worst, target) - (100 - target) / 2,
-            high=100.0,
-        ),
-        "burn": _chart(
-            x,
-            "×",
-            [
-                ("Burn rate", [point.burn for point in points], "accent", False),
-                ("Spends it all", [1.0] * len(x), "red", True),
-            ],
-            low=0.0,
-        ),
-        "budget": _chart(
-            x,
-            "%",
-            [("Budget left", budget, "accent", False)],
-            low=min([0.0, *(value for value in budget if value is not None)]),
-            high=100.0,
-        ),
-    }
-
-
-def _chart(
-    x: list[int],
-    unit: str,
-    series: list[tuple[str, list[Any], str, bool]],
-    *,
-    low: float | None = None,
-    high: float | None = None,
-) -> str:
-    lines = [{"label": label, "y": y, "tone": tone, "dash": dash} for label, y, tone, dash in series]
-    return msgspec.json.encode({"x": x, "unit": unit, "series": lines, "low": low, "high": high}).decode()
 
 
 @get("/slos/report", sync_to_thread=True)
@@ -218,7 +170,7 @@ def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQu
             span=chosen,
             spans=list(SPANS),
             traces_url=traces_url(screen, detail.view),
-            charts=charts(screen, detail.view, SPANS[chosen]),
+            charts=slo_charts.charts(screen, detail.view, SPANS[chosen]),
         )
 
 

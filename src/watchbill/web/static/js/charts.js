@@ -41,6 +41,31 @@ function openable(plot, node, x) {
   });
 }
 
+/** Vertical lines where something happened: deploys, incidents; the label stands at the top while there is room. */
+function marked(plot, marks, tones) {
+  const { ctx, bbox } = plot;
+  let free = -Infinity;
+  ctx.save();
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  for (const mark of marks) {
+    const x = Math.round(plot.valToPos(mark.at, "x", true));
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.strokeStyle = ctx.fillStyle = tones[mark.tone] || tones.muted;
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const width = ctx.measureText(mark.label).width + 8 * devicePixelRatio;
+    if (x > free && x + width < bbox.left + bbox.width) {
+      ctx.fillText(mark.label, x + 4 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+      free = x + width;
+    }
+  }
+  ctx.restore();
+}
+
 function make(node) {
   const given = JSON.parse(node.dataset.chart);
   const line = colour("swatch-line");
@@ -71,7 +96,9 @@ function make(node) {
     ],
   };
   node.replaceChildren();
-  if (node.dataset.open) options.hooks = { ready: [(plot) => openable(plot, node, given.x)] };
+  options.hooks = {};
+  if (node.dataset.open) options.hooks.ready = [(plot) => openable(plot, node, given.x)];
+  if (given.marks?.length) options.hooks.draw = [(plot) => marked(plot, given.marks, tones)];
   const plot = new window.uPlot(options, [given.x, ...given.series.map((series) => series.y)], node);
   drawn.set(node, plot);
 }
