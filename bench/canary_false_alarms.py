@@ -1,4 +1,4 @@
-"""How often two equal versions are called different, looked at again and again for an hour: ours, and Kayenta's rule alone.
+"""How often two equal versions are called different, looked at again and again: ours, and Kayenta's rule alone.
 
 The peer is what Kayenta's rule does when it is asked as often, with its default effect size.
 """

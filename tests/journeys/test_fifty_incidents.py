@@ -12,6 +12,6 @@ from watchbill.runtime.db import Database
 def test_a_sample_of_the_fifty_incidents_ends_as_it_must(virtual_db: Database, clock: VirtualClock) -> None:
     """All fifty are played by ``make bench ONLY=fifty_incidents``; each run here takes a second of the suite's time."""
     assert len(list(scenarios())) == 50
-    ended = play_all(RollbackStage(virtual_db, clock), every=12)
+    ended = play_all(RollbackStage(virtual_db, clock), every=17)
     assert broken_promises(ended) == []
     assert "0 wrong" in report(ended)

@@ -191,12 +191,9 @@ def test_without_a_runner_the_run_ends_by_name(stage: RollbackStage) -> None:
 
 
 def test_a_rollback_that_does_not_help_is_said_so_and_the_next_suspect_is_ranked_first(stage: RollbackStage) -> None:
-    stage.service("database", owner="payments", rules=ALONE)
-    stage.service("payments", owner="payments", depends_on=("database",), rules=ALONE)
-    stage.watch("payments")
-    stage.pass_time(MINUTE)
-    stage.deploy("payments", "v2", bad=0.3)
-    stage.deploy("database", "v2", bad=0.3, told=False)
+    bad_deploy(stage, automatic=True)
+    now = stage.clock.now()
+    stage.world.outside["payments"] = [(now, now + timedelta(hours=1), 0.3)]
     stage.pass_time(8 * MINUTE)
     (run,) = stage.runs()
     assert run.state == "not_recovered"
