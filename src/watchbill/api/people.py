@@ -59,7 +59,7 @@ class PersonChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class NewContactMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel (email, ntfy, webhook or apprise) and an address in its form."""
+    """A channel (see ``GET /channels``) and an address in its form."""
 
     channel: str
     address: str
@@ -129,7 +129,7 @@ def erase_person(caller: GivenCaller, db: GivenDb, login: Login) -> None:
 def list_contact_methods(caller: GivenCaller, db: GivenDb, login: Login) -> list[ContactMethod]:
     """How a person is reached, first tried first (the person and admins)."""
     with db.transaction() as tx:
-        person_id = _own(tx, caller, login).id
+        person_id = own_person(tx, caller, login).id
         return identity.contact_methods(tx, person_ids=[person_id])[person_id]
 
 
@@ -141,7 +141,7 @@ def add_contact_method(
     with db.transaction() as tx:
         return identity.add_contact_method(
             tx,
-            person_id=_own(tx, caller, login).id,
+            person_id=own_person(tx, caller, login).id,
             channel=data.channel,
             address=data.address,
             actor=caller.actor,
@@ -153,7 +153,7 @@ def remove_contact_method(caller: GivenCaller, db: GivenDb, login: Login, contac
     """Remove a way to be reached (the person and admins)."""
     with db.transaction() as tx:
         identity.remove_contact_method(
-            tx, person_id=_own(tx, caller, login).id, contact_method_id=contact_method_id, actor=caller.actor
+            tx, person_id=own_person(tx, caller, login).id, contact_method_id=contact_method_id, actor=caller.actor
         )
 
 
@@ -179,7 +179,7 @@ def _find(tx: Tx, caller: Caller, login: str) -> Person:
     return found
 
 
-def _own(tx: Tx, caller: Caller, login: str) -> Person:
+def own_person(tx: Tx, caller: Caller, login: str) -> Person:
     """The person, when the caller is that person or an admin; addresses are nobody else's business."""
     if login != "me":
         mine = (

@@ -88,6 +88,19 @@ def limits_of(settings: Settings) -> dict[str, tuple[float, int]]:
     return found
 
 
+def missing_of(settings: Settings) -> dict[str, str]:
+    """Channels that the operator has not set up, and which setting would."""
+    needs = {
+        "email": (settings.smtp_url, "WATCHBILL_SMTP_URL"),
+        "slack": (settings.slack_bot_token, "WATCHBILL_SLACK_BOT_TOKEN"),
+        "mattermost": (settings.mattermost_url and settings.mattermost_token, "WATCHBILL_MATTERMOST_URL and …_TOKEN"),
+        "telegram": (settings.telegram_bot_token, "WATCHBILL_TELEGRAM_BOT_TOKEN"),
+    }
+    twilio = settings.twilio_account_sid and settings.twilio_auth_token and settings.twilio_from
+    needs |= dict.fromkeys(("sms", "voice"), (twilio, "WATCHBILL_TWILIO_ACCOUNT_SID, …_AUTH_TOKEN and …_FROM"))
+    return {name: what for name, (given, what) in needs.items() if not given}
+
+
 class Sender:
     """Hands a message to its channel; channels are built on first use, so that unused ones cost nothing."""
 
@@ -106,4 +119,4 @@ class Sender:
         return send(message)
 
 
-__all__ = ["MODULES", "Context", "Description", "Sender", "context_of", "describe", "limits_of"]
+__all__ = ["MODULES", "Context", "Description", "Sender", "context_of", "describe", "limits_of", "missing_of"]

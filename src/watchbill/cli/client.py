@@ -104,6 +104,10 @@ class Client:
         """The decoded answer to a POST."""
         return self.request("POST", path, json=json, params=params)
 
+    def put(self, path: str, json: Any = None, **params: Any) -> Any:
+        """The decoded answer to a PUT."""
+        return self.request("PUT", path, json=json, params=params)
+
     def patch(self, path: str, json: Any = None, **params: Any) -> Any:
         """The decoded answer to a PATCH."""
         return self.request("PATCH", path, json=json, params=params)

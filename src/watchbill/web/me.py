@@ -11,18 +11,14 @@ from litestar import Response, get, post
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
+from watchbill import channels
 from watchbill.features import catalog, identity, oncall
 from watchbill.features.identity import SESSION_COOKIE, Person
 from watchbill.kernel.errors import Conflict
 from watchbill.web import shell
 from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen
 
-CHANNEL_HELP = {
-    "email": ("E-mail", "you@example.org"),
-    "ntfy": ("ntfy", "https://ntfy.sh/your-secret-topic"),
-    "webhook": ("Webhook", "https://example.org/hook"),
-    "apprise": ("Apprise", "tgram://token/chat"),
-}
+CHANNEL_HELP = {each.name: (each.label, each.example) for each in channels.describe() if each.name != "webpush"}
 YEAR = 31_536_000
 
 
@@ -43,6 +39,7 @@ def me(request: AnyRequest, web: GivenWeb) -> Response[Any]:
             live="oncall:*",
             methods=methods,
             channels=CHANNEL_HELP,
+            shown=identity.shown_address,
             teams={team.id: team for team in catalog.teams(screen.tx)},
             shifts=shifts,
             zones=sorted(available_timezones()),
