@@ -132,6 +132,7 @@ def incident(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Respo
             open_pages=[page for page in pages if page.state != "ended"],
             unanswered=[page for page in pages if page.state == "escalating"],
             acknowledged=[page for page in pages if page.state == "acknowledged"],
+            held=[page for page in pages if page.state == "held"],
             lines=timeline.lines(detail.timeline, people, {str(a.id): a.title for a in detail.alerts}),
         )
 
@@ -139,7 +140,7 @@ def incident(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Respo
 def _people(detail: IncidentDetail) -> set[UUID | None]:
     found = timeline.people_in(detail.timeline) | {detail.incident.resolved_by}
     for page in detail.pages:
-        found.add(page.page.acknowledged_by)
+        found |= {page.page.acknowledged_by, page.page.handover_to}
         found |= {notification.person_id for notification in page.notifications}
     return found
 
