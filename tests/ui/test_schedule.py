@@ -56,6 +56,8 @@ def test_a_swap_is_offered_and_withdrawn_and_a_shift_taken_and_given_back(shop: 
     page.get_by_label("My shift").select_option(index=0)
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#live")).to_contain_text("You asked")
+    colleague = sign_in("bob@example.org")
+    expect(colleague.locator("#live")).to_contain_text("Alice Abendroth asks the team to take over")
     page.get_by_role("button", name="Withdraw").click()
     expect(page.locator("#live")).to_contain_text("Withdrawn")
 

@@ -23,6 +23,9 @@ PLACES = {
     "service": "/services/payments",
     "teams": "/teams",
     "team": "/teams/payments",
+    "schedule": "/teams/payments/schedule",
+    "swaps": "/swaps",
+    "availability": "/availability",
     "slos": "/slos",
     "me": "/me",
 }

@@ -44,6 +44,7 @@ def home(request: AnyRequest, web: GivenWeb) -> Response[Any]:
             last_resort=paging.last_resort_problem(screen.tx),
             warnings=_warnings(screen, mine, set(teams)),
             reachable=bool(methods) or screen.person is None,
+            asked=_asked(screen, mine),
         )
 
 
@@ -52,6 +53,17 @@ def _shifts(screen: Screen) -> list[Shift]:
         return []
     now = screen.tx.now
     return oncall.my_shifts(screen.tx, person_id=screen.person.id, start_at=now, end_at=now + AHEAD)
+
+
+def _asked(screen: Screen, mine: list[UUID]) -> list[tuple[oncall.Swap, identity.Person | None]]:
+    """Swap requests that wait for an answer of mine, with who asks."""
+    if screen.person is None or not mine:
+        return []
+    me = screen.person.id
+    found = oncall.swaps(screen.tx, team_ids=mine, open_only=True)
+    waiting = [swap for swap in found if swap.from_person != me and swap.to_person in {None, me}]
+    people = screen.people({swap.from_person for swap in waiting})
+    return [(swap, people.get(swap.from_person)) for swap in waiting]
 
 
 def _methods(screen: Screen) -> list[identity.ContactMethod]:

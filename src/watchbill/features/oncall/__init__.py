@@ -38,6 +38,7 @@ from watchbill.features.oncall.holidays import days_of_year
 from watchbill.features.oncall.holidays import ensure as ensure_holidays
 from watchbill.features.oncall.holidays import set_calendar as set_holiday_calendar
 from watchbill.features.oncall.hours import Stretch, parse_hours, stretch_at
+from watchbill.features.oncall.logic import next_after
 from watchbill.features.oncall.lookups import (
     Watch,
     all_gaps,
@@ -138,6 +139,7 @@ __all__ = [
     "import_time_off",
     "load_plans",
     "my_shifts",
+    "next_after",
     "next_on_call",
     "on_call_at",
     "override_by_id",
