@@ -10,6 +10,7 @@ import pytest
 
 from tests.journeys.stage import Stage
 from watchbill.features import catalog, identity, oncall
+from watchbill.features.digest.reads import gather
 from watchbill.features.oncall import Layer, TeamRotation, Window
 from watchbill.kernel.errors import Conflict, Forbidden, Invalid
 from watchbill.manifest import File, Options, apply_files
@@ -189,6 +190,9 @@ def test_time_off_warns_of_the_shift_and_leaves_the_rota_as_it_is(rota: Rota) ->
     rota.away("alice", begin, begin + DAY)
     assert "oncall_time_off" in rota.codes()
     assert rota.who(begin + HOUR) == "alice", "never a hole"
+    with rota.db.transaction() as tx:
+        told = gather(tx, team=catalog.team(tx, id=rota.team_id), base_url="http://x")
+    assert told.rota[0].startswith("alice@example.org is away but on call from Tue 03 Mar"), "and the digest says so"
     rota.away("bob", begin, begin + DAY)
     rota.away("charlie", begin, begin + DAY)
     assert "oncall_all_away" in rota.codes()

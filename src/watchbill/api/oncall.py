@@ -33,7 +33,7 @@ from watchbill.kernel.errors import Problem
 
 
 class WatchView(msgspec.Struct, frozen=True, kw_only=True):
-    """A team's answer at ``at``; null is nobody."""
+    """A team's answer at ``at`` for one slot; null is nobody. ``slots`` are all that its schedule has."""
 
     team: str
     title: str
@@ -41,6 +41,7 @@ class WatchView(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     on_call: ShiftView | None
     next: ShiftView | None
+    slots: list[str]
 
 
 class ShiftList(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,18 +102,21 @@ class OverrideView(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/oncall", sync_to_thread=True)
 def who_is_on_call(
+    *,
     caller: GivenCaller,
     db: GivenDb,
     team: TeamName = None,
     service: ServiceName = None,
     at: Annotated[str | None, QueryParameter(description="RFC 3339; now when left out.")] = None,
+    slot: Slot = oncall.PRIMARY,
 ) -> list[WatchView]:
     """Who is on call, for one team, the owner of one service, or all teams; for the past it is the record."""
     identity.require(caller, "read")
     with db.transaction() as tx:
         found = [team_of(tx, team, service)] if team or service else catalog.teams(tx)
         instant = instant_of(at, "at") or tx.now
-        watches = {watch.team_id: watch for watch in oncall.watches(tx, at=instant, team_ids=[t.id for t in found])}
+        ids = [t.id for t in found]
+        watches = {watch.team_id: watch for watch in oncall.watches(tx, at=instant, team_ids=ids, slot=slot)}
         shifts = [s for w in watches.values() for s in (w.on_call, w.following) if s is not None]
         view = Views(tx, found, shifts)
     return [
@@ -123,6 +127,7 @@ def who_is_on_call(
             at=instant,
             on_call=view.shift(watches[t.id].on_call) if t.id in watches else None,
             next=view.shift(watches[t.id].following) if t.id in watches else None,
+            slots=list(watches[t.id].slots) if t.id in watches else [],
         )
         for t in sorted(found, key=lambda t: t.name)
     ]

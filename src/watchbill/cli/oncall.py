@@ -34,15 +34,17 @@ Days = Annotated[int, typer.Option("--days", min=1, max=400, help="How many days
 
 @app.command()
 def now(
+    *,
     team: Team = None,
     service: Service = None,
     at: Annotated[str | None, typer.Option("--at", help=AT_HELP)] = None,
+    slot: Slot = "primary",
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Say who is on call, for a team, a service, or all teams; --at asks for another time, past or future."""
     with Client.from_environment(home) as client:
-        found = client.get("/api/v1/oncall", team=team, service=service, at=sent(at, "--at"))
+        found = client.get("/api/v1/oncall", team=team, service=service, at=sent(at, "--at"), slot=slot)
     emit(found, json=json, table=_watches)
 
 
@@ -128,6 +130,7 @@ def check(
 def export(
     *,
     team: Team = None,
+    slot: Slot = "primary",
     person: Annotated[str | None, typer.Option("--person", help="A login, or me: shifts in all teams.")] = None,
     form: Annotated[Literal["ics", "json"], typer.Option("--format", help="ics for calendars, or json.")] = "ics",
     days: Days = 90,
@@ -138,7 +141,7 @@ def export(
     """Write a team's or a person's shifts as iCalendar or JSON."""
     with Client.from_environment(home) as client:
         end = format_instant(datetime.now(UTC) + timedelta(days=days))
-        found = client.get("/api/v1/oncall/shifts", team=team, person=person, to=end)
+        found = client.get("/api/v1/oncall/shifts", team=team, person=person, slot=slot, to=end)
     if json or form == "json":
         emit(found, json=True)
         return

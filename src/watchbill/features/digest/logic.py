@@ -65,6 +65,7 @@ def compose(digest: Digest) -> Text | None:
         _part("Incidents of the last 24 hours, still open", digest.incidents, lambda each: _incident(each, zone)),
         _part("Nobody is on call, in the next 7 days", digest.gaps, lambda each: _gap(each, zone)),
         _part("On call in the next 7 days, and cannot be reached", digest.unreachable, lambda each: [each]),
+        _part("The rota of the next 7 days", digest.rota, lambda each: [each]),
     ]
     said = [part for part in parts if part]
     lines = [f"Team {digest.team}, {digest.day:%A} {digest.day.isoformat()} (times: {digest.zone})", *said]
@@ -79,6 +80,7 @@ def _summary(digest: Digest) -> str:
         (len(digest.incidents), "open incident", "open incidents"),
         (len(digest.gaps), "gap in the rota", "gaps in the rota"),
         (len(digest.unreachable), "person unreachable", "people unreachable"),
+        (len(digest.rota), "conflict in the rota", "conflicts in the rota"),
     )
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
 

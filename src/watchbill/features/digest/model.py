@@ -48,7 +48,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to say to one team on one day. ``unreachable`` names people who will be on call
-    and whom no message can reach; ``zone`` is the team's own.
+    and whom no message can reach, ``rota`` what needs a swap or an agreement; ``zone`` is the team's own.
     """
 
     team_id: UUID
@@ -61,11 +61,12 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[Gap]
     unreachable: list[str]
     team_url: str
+    rota: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Nothing to say, so nothing is sent."""
-        return not (self.tickets or self.budgets or self.incidents or self.gaps or self.unreachable)
+        return not (self.tickets or self.budgets or self.incidents or self.gaps or self.unreachable or self.rota)
 
 
 class Text(msgspec.Struct, frozen=True):

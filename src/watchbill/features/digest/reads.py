@@ -12,6 +12,9 @@ from watchbill.features.digest.model import Budget, Digest, Gap, OpenIncident, T
 from watchbill.runtime.db import Tx
 
 _DAY = timedelta(days=1)
+_CONFLICTS = frozenset(
+    {"oncall_time_off", "oncall_all_away", "oncall_rest", "oncall_nights", "oncall_overrides_overlap"}
+)
 
 
 def zone_of(team: catalog.Team) -> str:
@@ -47,7 +50,18 @@ def gather(tx: Tx, *, team: catalog.Team, base_url: str) -> Digest:
             for start, end in oncall.gaps(tx, team_id=team.id, start_at=tx.now, end_at=until)
         ],
         unreachable=_unreachable(tx, team.id),
+        rota=_rota(tx, team.id),
         team_url=f"{base_url}/teams/{team.name}",
+    )
+
+
+def _rota(tx: Tx, team_id: UUID) -> tuple[str, ...]:
+    """Shifts in somebody's time off, against rest rules, and overrides over each other; the rest has its own part."""
+    found = oncall.warnings(tx, team_ids=[team_id], days=logic.AHEAD.days).get(team_id, [])
+    return tuple(
+        f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+        for problem in found
+        if problem.code in _CONFLICTS
     )
 
 

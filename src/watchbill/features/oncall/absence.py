@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from watchbill.features.identity.store import person
 from watchbill.features.oncall.ical_in import Busy, read_calendar
-from watchbill.features.oncall.tables import time_off
+from watchbill.features.oncall.tables import oncall_person, time_off
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
@@ -173,6 +173,7 @@ def _row(tx: Tx, person_id: UUID, calendar: str, busy: Busy) -> dict[str, object
 def forget_time_off(tx: Tx) -> int:
     """Delete time off that is long over, and that of people who were erased; returns how many."""
     erased = sa.select(person.c.id).where(person.c.erased_at.is_not(None))
+    tx.execute(sa.delete(oncall_person).where(oncall_person.c.person_id.in_(erased)))
     over = time_off.c.end_at < tx.now - KEPT_FOR
     done = tx.execute(sa.delete(time_off).where(sa.or_(over, time_off.c.person_id.in_(erased))))
     return int(done.rowcount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -26,6 +26,8 @@ def to_ical(entries: Sequence[CalendarEntry], *, name: str, made_at: datetime) -
     calendar.add("prodid", "-//Watchbill//on-call//EN")
     calendar.add("version", "2.0")
     calendar.add("x-wr-calname", name)
+    calendar.add("refresh-interval", timedelta(hours=1), parameters={"value": "DURATION"})  # RFC 7986, 5.7
+    calendar.add("x-published-ttl", "PT1H")  # the same, for Outlook
     for entry in entries:
         event = Event()
         event.add("uid", entry.uid)

@@ -50,24 +50,29 @@ def on_call_at(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) 
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """A team's answer at one instant: who is on call, and who comes next (None: nobody)."""
+    """A team's answer at one instant: who is on call, and who comes next (None: nobody); and what slots it has."""
 
     team_id: UUID
     time_zone: str
     on_call: Shift | None
     following: Shift | None
+    slots: tuple[str, ...] = (PRIMARY,)
 
 
-def watches(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None) -> list[Watch]:
+def watches(tx: Tx, *, at: datetime, team_ids: Iterable[UUID] | None = None, slot: str = PRIMARY) -> list[Watch]:
     """The watch of each of these teams (None: all that have a rotation) at ``at``, past or future."""
     loaded = plans.load(tx, team_ids, since=at)
     found: list[Watch] = []
     for team_id, plan in loaded.items():
-        on_call = who_is_on_call(tx, team_id=team_id, at=at) if at < tx.now else plan.shift_at(at)
-        span = logic.next_after(plan.calculator.slot(PRIMARY), at)
+        past = at < tx.now
+        on_call = who_is_on_call(tx, team_id=team_id, at=at, slot=slot) if past else plan.shift_at(at, slot)
+        span = logic.next_after(plan.calculator.slot(slot), at)
         following = logic.as_shift(span, team_id) if span else None
+        if following is not None:
+            following = msgspec.structs.replace(following, slot=slot)
         time_zone = plan.stored.rotation.time_zone
-        found.append(Watch(team_id=team_id, time_zone=time_zone, on_call=on_call, following=following))
+        slots = plan.calculator.slots
+        found.append(Watch(team_id=team_id, time_zone=time_zone, on_call=on_call, following=following, slots=slots))
     return found
 
 
