@@ -144,3 +144,37 @@ def test_gaps_warn_about_a_small_rota(client: TestClient[Litestar], token: Token
     (entry,) = client.get("/api/v1/oncall/gaps", headers=token("viewer")).json()
     assert entry["gaps"] == []
     assert [problem["code"] for problem in entry["warnings"]] == ["oncall_small_rota", "oncall_member_unverified"]
+
+
+def test_a_slot_that_the_schedule_does_not_have_is_said_and_not_read_as_nobody(
+    client: TestClient[Litestar], token: Token
+) -> None:
+    viewer = token("viewer")
+    for path in ("/api/v1/oncall", "/api/v1/oncall/shifts"):
+        answer = client.get(path, params={"team": "payments", "slot": "tertiary"}, headers=viewer)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["field"] == "slot"
+
+
+def test_people_are_away_for_themselves_and_their_note_is_theirs(
+    client: TestClient[Litestar], token: Token, db: Database
+) -> None:
+    alice, bob = (signed_in(db, client, f"{name}@example.org") for name in ("alice", "bob"))
+    begin = datetime.now(UTC) + timedelta(days=1)
+    body = {"start_at": begin.isoformat(), "end_at": (begin + timedelta(days=1)).isoformat(), "note": "dentist"}
+    client.cookies.clear()
+    made = client.post("/api/v1/oncall/time-off", json=body, headers=alice).json()
+    assert made["note"] == "dentist"
+    (seen,) = client.get("/api/v1/oncall/time-off", params={"person": "alice@example.org"}, headers=bob).json()
+    assert seen["note"] == ""
+    assert (
+        client.post("/api/v1/oncall/time-off", json={**body, "person": "alice@example.org"}, headers=bob).status_code
+        == 403
+    )
+    assert client.delete(f"/api/v1/oncall/time-off/{made['id']}", headers=bob).status_code == 403
+    assert client.post("/api/v1/oncall/time-off", json=body, headers=token("responder")).status_code == 403
+    feed = client.post("/api/v1/oncall/feeds", json={}, headers=bob).json()
+    assert client.delete(f"/api/v1/oncall/feeds/{feed['feed']['id']}", headers=alice).status_code == 403
+    path = feed["url"].split("8080")[1]
+    assert client.get(path).headers["content-type"].startswith("text/calendar")
+    assert client.get(path.replace(".ics", "x.ics")).status_code == 404

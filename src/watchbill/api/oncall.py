@@ -23,6 +23,7 @@ from watchbill.api.oncall_views import (
     Views,
     aware,
     instant_of,
+    known_slot,
     person_of,
     ref,
     team_of,
@@ -117,6 +118,8 @@ def who_is_on_call(
         instant = instant_of(at, "at") or tx.now
         ids = [t.id for t in found]
         watches = {watch.team_id: watch for watch in oncall.watches(tx, at=instant, team_ids=ids, slot=slot)}
+        if team or service:
+            known_slot(slot, watches[ids[0]].slots if ids[0] in watches else (oncall.PRIMARY,))
         shifts = [s for w in watches.values() for s in (w.on_call, w.following) if s is not None]
         view = Views(tx, found, shifts)
     return [
@@ -161,8 +164,9 @@ def list_shifts(
                 warnings=[],
             )
         found = team_of(tx, team, service)
-        shifts = oncall.shifts(tx, team_id=found.id, start_at=start_at, end_at=end_at, slot=slot)
         plan = oncall.load_plans(tx, [found.id]).get(found.id)
+        known_slot(slot, plan.calculator.slots if plan else (oncall.PRIMARY,))
+        shifts = oncall.shifts(tx, team_id=found.id, start_at=start_at, end_at=end_at, slot=slot)
         return ShiftList(
             start_at=start_at,
             end_at=end_at,

@@ -130,6 +130,18 @@ def person_of(tx: Tx, caller: Caller, login: str) -> Person:
     return found
 
 
+def known_slot(slot: str, known: Iterable[str]) -> str:
+    """``slot`` when a schedule has it.
+
+    Raises:
+        Invalid: it has not; an unknown slot would read as if nobody were on call.
+    """
+    slots = [*known, oncall.SHADOW]
+    if slot not in slots:
+        raise Invalid(f"the schedule has no slot '{slot}'", field="slot", hint=f"slots: {', '.join(slots)}")
+    return slot
+
+
 def window(tx: Tx, start: str | None, end: str | None) -> tuple[datetime, datetime]:
     """From now, 14 days ahead, where nothing is said."""
     start_at = instant_of(start, "from") or tx.now

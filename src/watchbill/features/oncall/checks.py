@@ -44,6 +44,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     time_off: Mapping[UUID, Sequence[TimeOff]]
     free_days: Mapping[UUID, Mapping[date, str]]
 
+    @property
+    def members(self) -> tuple[UUID, ...]:
+        """Everybody who takes turns; shadows do not."""
+        if not self.rotation.layers:
+            return self.rotation.members
+        crews = (crew for layer in self.rotation.layers if not layer.shadow for crew in layer.crews)
+        return tuple(dict.fromkeys(person for crew in crews for person in crew))
+
     def name(self, person_id: UUID) -> str:
         return self.logins.get(person_id, "somebody unknown")
 
@@ -79,7 +87,7 @@ def advice(facts: Facts) -> list[Problem]:
     """What would make the rota more humane; nothing is broken."""
     found: list[Problem] = []
     rotation = facts.rotation
-    present = [person for person in rotation.members if person not in facts.away]
+    present = [person for person in facts.members if person not in facts.away]
     sites = {layer.time_zone for layer in rotation.layers if not layer.shadow}
     wanted = LEAST_A_SITE * len(sites) if len(sites) > 1 else LEAST_AROUND_THE_CLOCK
     if LEAST_MEMBERS <= len(present) < wanted and not facts.gaps.get(PRIMARY):
@@ -103,7 +111,7 @@ def _touches(shift: Shift, day: date, zone: str) -> bool:
 
 
 def _members(facts: Facts) -> list[Problem]:
-    members = facts.rotation.members
+    members = facts.members
     present = [person_id for person_id in members if person_id not in facts.away]
     problems = [_size(len(present))] if len(present) < LEAST_MEMBERS else []
     for position, person_id in enumerate(members):
@@ -157,7 +165,7 @@ def _overlaps(facts: Facts) -> list[Problem]:
 def _conflicts(facts: Facts) -> list[Problem]:
     """Shifts of people who are away then; and time in which all who could stand in are away as well."""
     found: list[Problem] = []
-    members = [person for person in facts.rotation.members if person not in facts.away]
+    members = [person for person in facts.members if person not in facts.away]
     for person_id, off in facts.time_off.items():
         for shift in _mine(facts, person_id):
             for start, end in overlaps(off, shift.start_at, shift.end_at):
