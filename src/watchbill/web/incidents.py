@@ -13,7 +13,7 @@ from watchbill.features import catalog, paging
 from watchbill.features.alerts import HOLD_FOR
 from watchbill.features.paging import IncidentDetail, IncidentLine, Page
 from watchbill.kernel.durations import rough_duration
-from watchbill.web import shell, timeline
+from watchbill.web import shell, suspects, timeline
 from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen, Web
 
 SHOWN = 100
@@ -133,6 +133,7 @@ def incident(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Respo
             unanswered=[page for page in pages if page.state == "escalating"],
             acknowledged=[page for page in pages if page.state == "acknowledged"],
             held=[page for page in pages if page.state == "held"],
+            cause=suspects.part(screen, detail.incident),
             lines=timeline.lines(detail.timeline, people, {str(a.id): a.title for a in detail.alerts}),
         )
 
