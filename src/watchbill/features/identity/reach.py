@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from watchbill.features.identity.actions import people
 from watchbill.features.identity.contacts import contact_methods, verify_contact_method
@@ -56,7 +57,7 @@ def latest_tests(tx: Tx, *, person_ids: Iterable[UUID]) -> dict[UUID, ReachTest]
     """The latest test page of each of these people who had one."""
     rows = tx.execute(
         sa.select(reach_test)
-        .distinct(reach_test.c.person_id)
+        .ext(distinct_on(reach_test.c.person_id))
         .where(reach_test.c.person_id == sa.any_(sa.literal(list(person_ids), sa.ARRAY(sa.Uuid))))
         .order_by(reach_test.c.person_id, reach_test.c.started_at.desc())
     )
