@@ -40,6 +40,7 @@ NOUNS: tuple[str, ...] = (
     "events",
     "incidents",
     "incident_hands",
+    "policy",
     "suspects",
     "rollback",
     "runners",

@@ -42,6 +42,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("service", "watchbill.cli.service", "Services, their owners and operations."),
     Entry("oncall", "watchbill.cli.oncall", "Who is on call, shifts, overrides, swaps, time off and gaps."),
     Entry("incident", "watchbill.cli.incident", "Incidents: list, show, acknowledge, resolve."),
+    Entry("policy", "watchbill.cli.policy", "Test an escalation policy, and replay history under it."),
     Entry("slo", "watchbill.cli.slo", "Objectives, their budgets and their burn."),
     Entry("deploy", "watchbill.cli.deploy", "Changes: start, finish, list; DORA's measures."),
     Entry("gate", "watchbill.cli.gate", "May this go out now? Exit 0 go, 1 no-go, 2 unknown.", group=False),

@@ -57,6 +57,13 @@ def read_manifests(paths: Sequence[Path]) -> list[File]:
     return found
 
 
+def walk_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Every YAML file of these files and folders."""
+    for path in paths:
+        if str(path) != "-" and path.exists():
+            yield from _walk(path)
+
+
 def _walk(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path

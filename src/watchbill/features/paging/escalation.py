@@ -203,7 +203,7 @@ def call_again(tx: Tx, *, page: Page, incident: Incident, epoch: int, number: in
     if page.state != "escalating" or page.epoch != epoch:
         return
     step = logic.next_step(page.policy, number)
-    reach = _reach(DatabaseWorld(tx, important=is_important(incident), looking=True), page, step.notify)
+    reach = _reach(DatabaseWorld(tx, important=is_important(incident), turns={}), page, step.notify)
     if reach.people:
         _notify(tx, page=page, step=number, reach=Reach(people=reach.people, named=reach.named))
         explain(

@@ -23,16 +23,18 @@ Sends = Sequence[tuple[ContactMethod, timedelta]]
 
 
 class DatabaseWorld:
-    """Answers of the database. ``looking``: nothing is written, and no round-robin turn is taken.
+    """Answers of the database. With ``turns`` nothing is written: round-robin turns are counted there.
 
     ``important`` pages reach people in their quiet hours too.
     """
 
-    def __init__(self, tx: Tx, *, at: datetime | None = None, important: bool = True, looking: bool = False) -> None:
+    def __init__(
+        self, tx: Tx, *, at: datetime | None = None, important: bool = True, turns: dict[UUID, int] | None = None
+    ) -> None:
         self._tx = tx
         self._at = at or tx.now
         self._important = important
-        self._looking = looking
+        self._turns = turns
 
     def on_call(self, team_id: UUID, layer: str | None) -> tuple[Sequence[UUID], Sequence[UUID]]:
         """See `World`. A layer is found by its own name or by the slot it fills."""
@@ -75,9 +77,10 @@ class DatabaseWorld:
 
     def turn(self, team_id: UUID) -> int:
         """Take the team's next turn: two pages at once take two different ones."""
-        if self._looking:
+        if self._turns is not None:
             taken = self._tx.execute(sa.select(round_robin.c.taken).where(round_robin.c.team_id == team_id)).scalar()
-            return taken or 0
+            self._turns[team_id] = self._turns.get(team_id, -1) + 1
+            return (taken or 0) + self._turns[team_id]
         statement = insert(round_robin).values(team_id=team_id, taken=1)
         counted = statement.on_conflict_do_update(index_elements=["team_id"], set_={"taken": round_robin.c.taken + 1})
         return int(self._tx.execute(counted.returning(round_robin.c.taken)).scalar_one()) - 1
