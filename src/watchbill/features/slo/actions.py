@@ -41,7 +41,7 @@ def sync_all(
         elif _promise(before) != _promise(after):
             changed.append(after)
     retired = [s for key, s in known.items() if key not in wanted and s.removed_at is None]
-    store.upsert_slos(tx, rows=[msgspec.structs.asdict(s) for s in [*added, *changed]])
+    store.upsert_slos(tx, rows=[_columns(s) for s in [*added, *changed]])
     store.insert_revisions(tx, rows=[_revision(tx, s, actor) for s in [*added, *changed]])
     _end_alerts(tx, retired)
     store.retire_slos(tx, slo_ids=[s.id for s in retired])
@@ -100,11 +100,16 @@ def _as_slo(tx: Tx, spec: ObjectiveSpec, before: Slo | None) -> Slo:
         created_at=before.created_at if before else tx.now,
         changed_at=tx.now,
         removed_at=None,
+        measure=spec.measure,
     )
 
 
+def _columns(slo: Slo) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(slo), "measure": msgspec.to_builtins(slo.measure)}
+
+
 def _promise(slo: Slo) -> tuple[Any, ...]:
-    return (slo.target, slo.window_seconds, slo.threshold_ms, slo.environment, slo.service_id)
+    return (slo.target, slo.window_seconds, slo.threshold_ms, slo.environment, slo.service_id, slo.measure)
 
 
 def _revision(tx: Tx, slo: Slo, actor: Actor) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from watchbill.features import telemetry
+from watchbill.features.slo import slicing
 from watchbill.features.slo.definitions import Definition, slice_of
 from watchbill.features.slo.history import CountHistory, Ints
 
@@ -27,6 +28,12 @@ class CountSource(Protocol):
         self, operations: Sequence[telemetry.OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
     ) -> list[telemetry.SliceCount]:
         """What was counted before for ``[start, end)``."""
+        ...
+
+    def given_counts(
+        self, operations: Sequence[telemetry.OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> list[telemetry.SliceCount]:
+        """What others counted and gave us for ``[start, end)``, the slices without events too."""
         ...
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
@@ -50,11 +57,9 @@ def count(
     """
     width = history.slice_seconds
     first, last = slice_of(start, width), slice_of(now, width)
+    first -= first % slicing.longest([definition.slo for definition in definitions], width)
     begin, end = _at(first, width), _at(last + 1, width)
-    read = source.derive_counts if derive else source.stored_counts
-    counts = read(
-        [definition.match for definition in definitions], start=begin, end=end, slice_seconds=width
-    )
+    counts = _read(source, definitions, begin, end, width, derive=derive)
     reported = source.reported(start=begin, end=end, slice_seconds=width)
     bad, total, measured = _table(definitions, counts, reported, first=first, last=last, width=width)
     history.update(
@@ -74,15 +79,14 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
     rows = history.rows([definition.slo.id for definition in definitions])
     last = slice_of(now, width)
     longest = max(definition.slo.window_seconds for definition in definitions) // width + history.bucket_slices
+    given = any(definition.slo.source is not None for definition in definitions)
     oldest_fine = last - history.fine_slices + 1
     for first, until in _parts(last - longest, oldest_fine - 1, last, width):
         begin, end = _at(first, width), _at(until + 1, width)
         reported = source.reported(start=begin, end=end, slice_seconds=width)
-        if not reported:
+        if not reported and not given:
             continue
-        counts = source.stored_counts(
-            [definition.match for definition in definitions], start=begin, end=end, slice_seconds=width
-        )
+        counts = _read(source, definitions, begin, end, width, derive=False)
         bad, total, measured = _table(definitions, counts, reported, first=first, last=until, width=width)
         places = np.repeat(rows, until - first + 1), np.tile(np.arange(first, until + 1), rows.size)
         if until < oldest_fine:
@@ -98,6 +102,19 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
                 rows=places[0], slices=places[1], bad=bad.ravel(), total=total.ravel(), measured=measured.ravel()
             )
     history.resum()
+
+
+def _read(
+    source: CountSource, definitions: Sequence[Definition], begin: datetime, end: datetime, width: int, *, derive: bool
+) -> list[telemetry.SliceCount]:
+    """Counts of spans and counts that others gave, each from where they are."""
+    of_spans = [definition.match for definition in definitions if definition.slo.source is None]
+    given = [definition.match for definition in definitions if definition.slo.source is not None]
+    read = source.derive_counts if derive else source.stored_counts
+    counts = read(of_spans, start=begin, end=end, slice_seconds=width) if of_spans else []
+    if given:
+        counts = [*counts, *source.given_counts(given, start=begin, end=end, slice_seconds=width)]
+    return counts
 
 
 def _parts(first: int, border: int, last: int, width: int) -> list[tuple[int, int]]:
@@ -133,6 +150,9 @@ def _table(
         if 0 <= column < shape[1]:
             anybody[column] = 1
     measured = np.broadcast_to(anybody, shape).copy()
+    for index, definition in enumerate(definitions):
+        if definition.slo.source is not None:
+            measured[index] = 0  # what others give speaks for itself: a slice that is not given is not measured
     for counted in counts:
         row = place.get((counted.operation_id, counted.objective))
         column = slice_of(counted.slice_at, width) - first
@@ -141,6 +161,11 @@ def _table(
         measured[row, column] = counted.measured
         total[row, column] = whole = int(counted.total + 0.5)
         bad[row, column] = min(max(int(counted.total - counted.good + 0.5), 0), whole)
+    for index, definition in enumerate(definitions):
+        if definition.slo.measure is not None and definition.slo.measure.method != "occurrences":
+            slicing.slice_row(
+                definition.slo.measure, bad[index], total[index], measured[index], first=first, slice_seconds=width
+            )
     return bad, total, measured
 
 

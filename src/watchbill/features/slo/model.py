@@ -15,6 +15,53 @@ Tier = Literal["page", "ticket"]
 STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
 
 
+Method = Literal["occurrences", "timeslices", "ratio_timeslices"]
+"""How events become a budget (OpenSLO, ``budgetingMethod``)."""
+
+
+class PrometheusSource(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="prometheus", omit_defaults=True
+):
+    """Counts pulled from a Prometheus (or Mimir, Thanos, VictoriaMetrics): how many events there were in ``$window``.
+
+    ``total`` and one of ``good`` and ``bad`` are PromQL that answers one number, such as
+    ``sum(increase(http_requests_total{job="shop"}[$window]))``. ``server`` names one of WATCHBILL_PROMETHEUS_URLS.
+    """
+
+    total: str
+    good: str | None = None
+    bad: str | None = None
+    server: str = "default"
+
+
+class PushedSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="pushed"):
+    """Counts that somebody sends (``POST /api/v1/slos/{id}/counts``)."""
+
+
+class ProbeSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="probe", omit_defaults=True):
+    """A GET of ``url`` in every slice: good when it answers ``status`` (any below 500 when None) in time."""
+
+    url: str
+    status: int | None = None
+
+
+Source = PrometheusSource | PushedSource | ProbeSource
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an objective is measured when it is not simply the spans of its operation.
+
+    ``slice_target`` (a percent) and ``slice_seconds`` belong to time slices: with ``timeslices`` a slice is good when
+    at least that share of its events is; with ``ratio_timeslices`` every slice weighs the same. A slice without events
+    is no slice.
+    """
+
+    source: Source | None = None
+    method: Method = "occurrences"
+    slice_target: Decimal | None = None
+    slice_seconds: int = 60
+
+
 class Objective(msgspec.Struct, frozen=True, kw_only=True):
     """What is promised about an operation. ``target`` is a percent; ``threshold`` makes it a latency objective."""
 
@@ -22,6 +69,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     target: Decimal
     window: timedelta
     threshold: timedelta | None = None
+    measure: Measure | None = None
 
 
 class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +82,7 @@ class ObjectiveSpec(msgspec.Struct, frozen=True, kw_only=True):
     window: timedelta
     threshold: timedelta | None = None
     environment: str = "production"
+    measure: Measure | None = None
 
 
 class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +107,12 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     changed_at: datetime
     removed_at: datetime | None
+    measure: Measure | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """Where its counts come from; None: the spans of its operation."""
+        return self.measure.source if self.measure else None
 
     @property
     def budget_share(self) -> Fraction:

@@ -29,6 +29,7 @@ slo = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
     sa.Column("removed_at", Instant),
+    sa.Column("measure", JSONB(none_as_null=True)),
     sa.UniqueConstraint("operation_id", "name"),
     sa.CheckConstraint("target > 0 AND target < 100", name="target"),
     sa.CheckConstraint("window_seconds > 0", name="window"),

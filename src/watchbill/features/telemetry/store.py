@@ -141,7 +141,7 @@ class TelemetryStore:
         self._revision, self._revision_until_ns = plan.revision, self._now_ns() + 3_600_000_000_000
 
     def _stored(
-        self, operation_ids: Sequence[UUID], start: datetime, end: datetime, slice_seconds: int
+        self, operation_ids: Sequence[UUID], start: datetime, end: datetime, slice_seconds: int, *, empty: bool = False
     ) -> list[SliceCount]:
         rows = self.engine.rows(
             counts.COUNTS_SQL,
@@ -163,7 +163,7 @@ class TelemetryStore:
                 reason=None if measured else "sampling_unknown",
             )
             for operation_id, objective, at, good, total, measured in rows
-            if total > 0 or not measured
+            if empty or total > 0 or not measured
         ]
 
     def stored_counts(
@@ -176,6 +176,38 @@ class TelemetryStore:
         first = slice_start(start, slice_seconds)
         stored = self._stored(sorted({o.operation_id for o in operations}), first, end, slice_seconds)
         return [count for count in stored if (count.operation_id, count.objective) in wanted]
+
+    def given_counts(
+        self, operations: Sequence[OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> list[SliceCount]:
+        """What `put_counts` stored for ``operations`` in ``[start, end)``, the slices without events too."""
+        wanted = {(operation.operation_id, operation.objective) for operation in operations}
+        first = slice_start(start, slice_seconds)
+        stored = self._stored(
+            sorted({o.operation_id for o in operations}), first, end, slice_seconds, empty=True
+        )
+        return [count for count in stored if (count.operation_id, count.objective) in wanted]
+
+    def put_counts(
+        self, *, operation_id: UUID, objective: str, slice_seconds: int, counts: Sequence[tuple[datetime, float, float]]
+    ) -> None:
+        """Store (slice start, good, total) counted elsewhere; a slice given again stands as given last."""
+        if not counts:
+            return
+        self._version = version = max(self._version + 1, self._now_ns())
+        size = len(counts)
+        columns: dict[str, list[object]] = {
+            "operation_id": [operation_id] * size,
+            "objective": [objective] * size,
+            "slice": [slice_start(at, slice_seconds) for at, _, _ in counts],
+            "slice_seconds": [slice_seconds] * size,
+            "good": [min(max(good, 0.0), total) for _, good, total in counts],
+            "total": [max(total, 0.0) for _, _, total in counts],
+            "measured": [1] * size,
+            "reason": [""] * size,
+            "version": [version] * size,
+        }
+        self.engine.write_rows("watchbill_sli_counts", list(columns), [*columns.values()])
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
         """The slices of ``[start, end)`` in which any service at all sent spans."""

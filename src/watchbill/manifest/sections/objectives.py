@@ -11,11 +11,46 @@ from msgspec import Meta
 from watchbill.features import slo
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Problem
-from watchbill.manifest.words import Duration, Part, Percent, Text
+from watchbill.manifest.words import Duration, Part, Percent, Text, Url
 from watchbill.runtime.db import Tx
 
 if TYPE_CHECKING:
     from watchbill.manifest.bundle import Applying, Bundle, ServiceItem, World
+
+
+Query = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4000,
+        description="PromQL for the number of events in $window: sum(increase(requests_total[$window])).",
+        extra={"expected": "PromQL with $window in it"},
+    ),
+]
+
+
+class Prometheus(Part, frozen=True, kw_only=True):
+    """Counts pulled from a Prometheus: ``total`` and one of ``good`` and ``bad``."""
+
+    total: Query
+    good: Query | None = None
+    bad: Query | None = None
+    server: Annotated[Text, Meta(description="A name of WATCHBILL_PROMETHEUS_URLS.")] = "default"
+
+
+class Probe(Part, frozen=True, kw_only=True):
+    """A GET in every minute: good when it answers in time with this status, or with any below 500."""
+
+    url: Url
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+
+
+class TimeSlices(Part, frozen=True, kw_only=True):
+    """Count good minutes instead of good events."""
+
+    target: Annotated[Percent, Meta(description="A slice is good when this share of its events is.")] | None = None
+    length: Annotated[Duration, Meta(description="From 1m to 15m.")] = "1m"
+    weighted: Annotated[bool, Meta(description="Every slice weighs the same, by its share of good events.")] = False
 
 
 class Objective(Part, frozen=True, kw_only=True):
@@ -25,6 +60,10 @@ class Objective(Part, frozen=True, kw_only=True):
     target: Percent
     threshold: Annotated[Duration, Meta(description="Makes it a latency objective.")] | None = None
     window: Duration = "30d"
+    prometheus: Prometheus | None = None
+    probe: Probe | None = None
+    pushed: Annotated[bool, Meta(description="Counts are sent to POST /api/v1/slos/{id}/counts.")] = False
+    time_slices: TimeSlices | None = None
 
 
 def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
@@ -54,9 +93,64 @@ def _check_one(item: ServiceItem, path: tuple[str | int, ...], objective: Object
             "add threshold: 300ms (answered within that counts as good)",
         )
         return
+    wrong = list(_wrong_measure(item, path, objective))
+    yield from wrong
+    if wrong:
+        return
     for problem in _problems_of(_as_objective(objective)):
         where = (*path, problem.field) if problem.field else path
         yield item.problem(problem.code, problem.message, where, problem.hint or "", severity=problem.severity)
+
+
+def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Objective) -> Iterator[Problem]:
+    sources = [name for name in ("prometheus", "probe", "pushed") if getattr(objective, name)]
+    if len(sources) > 1:
+        yield item.problem(
+            "manifest.conflict",
+            f"the objective '{objective.name}' has {len(sources)} sources: {', '.join(sources)}",
+            (*path, sources[1]),
+            "keep one of them",
+        )
+    pulled = objective.prometheus
+    if pulled is not None and (pulled.good is None) == (pulled.bad is None):
+        yield item.problem(
+            "manifest.conflict",
+            "prometheus needs exactly one of good and bad beside total",
+            (*path, "prometheus"),
+            "say which events are good, or which are bad",
+        )
+    if pulled is not None:
+        for name in ("total", "good", "bad"):
+            query = getattr(pulled, name)
+            if query is not None and "$window" not in query:
+                yield item.problem(
+                    "manifest.value",
+                    f"the {name} query does not say $window, so it does not count a minute's events",
+                    (*path, "prometheus", name),
+                    "write sum(increase(requests_total[$window]))",
+                )
+    slices = objective.time_slices
+    if slices is None:
+        return
+    if (slices.target is None) != slices.weighted:
+        yield item.problem(
+            "manifest.conflict",
+            "time slices need either a target or weighted: true",
+            (*path, "timeSlices"),
+            "a target such as 95, or weighted: true",
+        )
+    if slices.target is not None and not 0 < slices.target <= 100:
+        yield item.problem(
+            "slo_target", f"{slices.target} is no percent of a slice", (*path, "timeSlices", "target"), "such as 95"
+        )
+    length = parse_duration(slices.length).total_seconds()
+    if not 60 <= length <= 900 or length % 60:
+        yield item.problem(
+            "slo_window",
+            f"a time slice of {slices.length} is not whole minutes from 1m to 15m",
+            (*path, "timeSlices", "length"),
+            "5m is usual",
+        )
 
 
 _seen: dict[slo.Objective, tuple[Problem, ...]] = {}
@@ -79,7 +173,7 @@ def apply(tx: Tx, applying: Applying) -> None:
             operation_id=applying.operation_ids[applying.service_ids[item.name], operation.name],
             service_id=applying.service_ids[item.name],
             environment=operation.environment,
-            **{name: getattr(objective, name) for name in ("name", "target", "window", "threshold")},
+            **{name: getattr(objective, name) for name in ("name", "target", "window", "threshold", "measure")},
         )
         for item in applying.services
         for operation in item.operations
@@ -96,7 +190,29 @@ def _objectives(written: list[Objective] | None, tier: int) -> list[slo.Objectiv
 
 
 def _as_objective(written: Objective) -> slo.Objective:
-    threshold = None if written.threshold is None else parse_duration(written.threshold)
     return slo.Objective(
-        **{**msgspec.structs.asdict(written), "window": parse_duration(written.window), "threshold": threshold}
+        name=written.name,
+        target=written.target,
+        window=parse_duration(written.window),
+        threshold=None if written.threshold is None else parse_duration(written.threshold),
+        measure=_measure(written),
+    )
+
+
+def _measure(written: Objective) -> slo.Measure | None:
+    source: slo.Source | None = None
+    if written.prometheus is not None:
+        source = slo.PrometheusSource(**msgspec.structs.asdict(written.prometheus))
+    elif written.probe is not None:
+        source = slo.ProbeSource(**msgspec.structs.asdict(written.probe))
+    elif written.pushed:
+        source = slo.PushedSource()
+    slices = written.time_slices
+    if slices is None:
+        return None if source is None else slo.Measure(source=source)
+    return slo.Measure(
+        source=source,
+        method="ratio_timeslices" if slices.weighted else "timeslices",
+        slice_target=slices.target,
+        slice_seconds=int(parse_duration(slices.length).total_seconds()),
     )
