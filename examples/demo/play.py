@@ -1,4 +1,4 @@
-"""The acts: calm, a bad release, the burn, the page, the acknowledgement, the roll-back, the recovery."""
+"""The acts: calm, a bad release, the burn, the page, its cause, the acknowledgement, the rollback, the recovery."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ def play(stage: Stage, story: Story, *, seen: Seen, killing: bool = False) -> No
     burn(stage, story)
     page(stage, story, seen)
     strike_down(stage, story, "observer", "pager", killing=killing)
+    suspect(stage, story, seen)
     acknowledge(stage, story, seen)
-    strike_down(stage, story, "server", "worker", killing=killing)
-    roll_back(stage, story)
+    strike_down(stage, story, "server", killing=killing)
+    rolled_back(stage, story, seen)
     strike_down(stage, story, "observer", killing=killing)
     recovery(stage, story, seen)
 
@@ -82,9 +83,9 @@ def calm(stage: Stage, story: Story) -> None:
 
 def bad_release(stage: Stage, story: Story) -> None:
     story.chapter("A bad release")
-    stage.release("v2")
+    stage.deploy("v2", previous="v1")
     story.moment("payments v2 released")
-    story.tell("payments [bold]v2[/bold] is out. It fails two charges of five. Nobody has told Watchbill.")
+    story.tell("the pipeline put payments [bold]v2[/bold] out, and told Watchbill. It fails two charges of five.")
 
 
 def burn(stage: Stage, story: Story) -> None:
@@ -117,8 +118,7 @@ def page(stage: Stage, story: Story, seen: Seen) -> None:
     if not rows or not rows[-1]["pages"]:
         raise DemoFailed("there is a mail, but no incident with a page")
     seen.incident = rows[-1]["number"]
-    opened_at = datetime.fromisoformat(rows[-1]["opened_at"])
-    story.moment("burn seen, incident opened", time.monotonic() - (datetime.now(UTC) - opened_at).total_seconds())
+    story.moment("burn seen, incident opened", _monotonic(rows[-1]["opened_at"]))
     story.moment("mail in the inbox", mail.at)
     found = rows[-1]["pages"][0]
     story.check("the page is for team payments", found["team"] == "payments", str(found["team"]))
@@ -162,11 +162,55 @@ def acknowledge(stage: Stage, story: Story, seen: Seen) -> None:
     story.tell(f"[green]acknowledged[/green] by {seen.acknowledged_by}; nobody else will be woken for it")
 
 
-def roll_back(stage: Stage, story: Story) -> None:
-    story.chapter("The version put back")
-    stage.release("v1")
-    story.moment("payments v1 back")
-    story.tell("payments [bold]v1[/bold] serves again")
+def suspect(stage: Stage, story: Story, seen: Seen) -> None:
+    """The ranking names v2, and the rules of the manifest let it be undone at once."""
+    story.chapter("The cause, and the way back")
+
+    def begun() -> dict[str, Any] | None:
+        stage.refuse_dead_processes()
+        runs = stage.watch.get("/rollbacks", incident=str(seen.incident))
+        return runs[0] if runs and runs[0]["state"] != "queued" else None
+
+    with story.waiting("Watchbill compares v2 with v1 …"):
+        run = until(begun, timeout_seconds=60, why=f"nothing was rolled back: {_why_not(stage, seen)}")
+    found = stage.watch.get(f"/incidents/{seen.incident}/suspects")
+    top = found["suspects"][0]
+    story.check("payments v2 is named as the cause", top["service"] == "payments" and top["version"] == "v2", str(top))
+    story.check("it was measured to be worse", top["answer"] == "worse", str(top["answer"]))
+    story.tell(f"probable cause: [bold]{escape(top['title'])}[/bold], {top['confidence']:.0%}, because")
+    for each in top["evidence"]:
+        story.tell(f"  {escape(each['text'])}", style="dim")
+    alone = run["mode"] == "automatic"
+    story.check("the team's manifest let it act alone", alone, run["mode"])
+    story.moment("cause named, rollback decided", _monotonic(run["created_at"]))
+    story.tell(f"rollback {run['number']}: {escape(run['reason'])}; runner {run['runner']} has it")
+
+
+def _why_not(stage: Stage, seen: Seen) -> str:
+    timeline = stage.watch.incident(seen.incident)["timeline"]
+    return "; ".join(entry["why"] for entry in timeline if entry["name"] == "rollback.not_automatic") or "no reason"
+
+
+def rolled_back(stage: Stage, story: Story, seen: Seen) -> None:
+    """The executor is done: v1 serves again."""
+
+    def done() -> dict[str, Any] | None:
+        stage.refuse_dead_processes()
+        run: dict[str, Any] = stage.watch.get("/rollbacks", incident=str(seen.incident))[0]
+        return run if run["finished_at"] else None
+
+    with story.waiting("the runner puts v1 back …"):
+        run = until(done, timeout_seconds=60, why="the rollback did not end")
+    story.check("the executor succeeded", run["exit_code"] == 0, f"{run['state']}: {run['end_reason']}")
+    for line in run["output"].splitlines():
+        story.tell(f"  {escape(line)}", style="dim")
+    story.moment("v1 serves again", _monotonic(run["finished_at"]))
+    story.tell(f"payments [bold]v1[/bold] serves again; the executor took {run['took_seconds']:.1f} s")
+
+
+def _monotonic(instant: str) -> float:
+    """The moment of an instant that Watchbill wrote down."""
+    return time.monotonic() - (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds()
 
 
 def recovery(stage: Stage, story: Story, seen: Seen) -> None:
@@ -187,6 +231,16 @@ def recovery(stage: Stage, story: Story, seen: Seen) -> None:
             return str(stage.watch.incident(seen.incident)["state"]) == "resolved"
 
         until(resolved, timeout_seconds=45, every_seconds=0.5, why="the incident did not resolve itself")
+    run = until(
+        lambda: next((r for r in stage.watch.get("/rollbacks", incident=str(seen.incident)) if r["over"]), None),
+        timeout_seconds=60,
+        every_seconds=0.5,
+        why="the rollback has no end",
+    )
+    story.check(
+        "the rollback is verified: recovered", run["state"] == "recovered", f"{run['state']} {run['end_reason']}"
+    )
+    story.moment("recovery verified", _monotonic(run["ended_at"]))
     story.moment("incident resolved")
     story.check("the incident resolves itself", True)
     story.tell(f"incident {seen.incident} [green]resolved itself[/green]: {stage.url}/incidents/{seen.incident}")
@@ -210,6 +264,9 @@ def verify(stage: Stage, story: Story, seen: Seen) -> None:
     told = any("acknowledged" in name for name in names)
     story.check("the timeline has the acknowledgement", told, str(names))
     counts = stage.visitors()
+    deployed = stage.watch.get("/changes", service="payments")
+    told = {(one["version"], one["state"]) for one in (deployed["changes"] if isinstance(deployed, dict) else deployed)}
+    story.check("the ledger of changes says that v2 was rolled back", ("v2", "rolled_back") in told, str(told))
     story.check("the shop took every order all the while", counts.get("failed") == 0, str(counts))
 
 

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from examples.demo.deployer import Deployer
 from examples.demo.mailbox import Mailbox
 from examples.demo.processes import Process, Processes, choose_port, clean_environment
 from examples.demo.story import DemoFailed
@@ -41,6 +42,7 @@ class Stage:
         self.otlp_port = choose_port(4318, taken)
         self.shop_ports = {name: choose_port(7000 + at, taken) for at, name in enumerate(reversed(SERVICES))}
         self.mailbox = Mailbox(choose_port(2525, taken))
+        self.deployer = Deployer(choose_port(7099, taken), self._release)
         self.url = f"http://127.0.0.1:{self.port}"
         self._processes = Processes(folder=REPOSITORY, log_folder=self.logs)
         self._shop: dict[str, Process] = {}
@@ -55,6 +57,7 @@ class Stage:
     def start_watchbill(self, progress: Callable[[], None]) -> None:
         """`watchbill up` on a fresh home, until it can take an alert durably."""
         self.mailbox.start()
+        self.deployer.start()
         environment = {
             "WATCHBILL_PUBLIC_URL": self.url,
             "WATCHBILL_SMTP_URL": self.mailbox.url,
@@ -63,8 +66,10 @@ class Stage:
             "WATCHBILL_EVALUATION_SECONDS": "2",
             "WATCHBILL_SETTLE_SECONDS": str(SETTLE_SECONDS),
             "WATCHBILL_LOG_FORMAT": "console",
+            "SHOP_DEPLOYER": self.deployer.url,
         }
         argv = ["up", "--home", str(self.home), "--port", str(self.port), "--otlp-port", str(self.otlp_port)]
+        argv.append("--local-runner")
         up = self._up = self._processes.start("watchbill", _watchbill(*argv), environment=environment)
 
         def ready() -> bool:
@@ -100,14 +105,23 @@ class Stage:
             environment={},
         )
 
-    def release(self, version: str) -> None:
-        """Put a version of payments in place of the running one; both listen for a moment, so nobody is refused."""
-        old = self._shop["payments"]
-        self._shop["payments"] = self._start_service("payments", version)
-        self._await_listening(self._shop["payments"])
-        old.stop()
+    def deploy(self, version: str, *, previous: str) -> None:
+        """What a pipeline does: tell Watchbill, put the version in place, tell it that it is done."""
+        told = ("--version", version, "--previous", previous, "--reversible", "yes", "--home", str(self.home))
+        self._run("deploy", "start", "payments", *told)
+        status, said = self.deployer.ask("payments", version)
+        if status != 200:
+            raise DemoFailed(said)
+        self._run("deploy", "finish", "payments", *told)
+
+    def _release(self, service: str, version: str) -> None:
+        """Put a version in place of the running one; both listen for a moment, so nobody is refused."""
+        old = self._shop[service]
+        self._shop[service] = self._start_service(service, version)
+        self._await_listening(self._shop[service])
         self._processes.forget(old)
-        self._await_version("payments", version)
+        old.stop()
+        self._await_version(service, version)
 
     def shop_url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.shop_ports[name]}"
@@ -151,6 +165,7 @@ class Stage:
         """Stop all that was started and remove the home."""
         if self._watch is not None:
             self._watch.close()
+        self.deployer.stop()
         self._processes.stop_all()
         self.mailbox.stop()
         shutil.rmtree(self.home, ignore_errors=True)

@@ -53,7 +53,8 @@ def consider(tx: Tx, incident: Incident, ranking: Ranking) -> Run | None:
             reason=decision.reasons[0],
             confidence=top.confidence,
         )
-    if undoable.rules.automatic:
+    acted = any(run.mode == "automatic" for run in store.runs(tx, incident_id=incident.id))
+    if undoable.rules.automatic and not acted:
         _say_why_not(tx, incident, undoable, decision)
     return None
 
