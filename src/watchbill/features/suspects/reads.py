@@ -13,8 +13,8 @@ from watchbill.features.suspects.measuring import Measurement
 from watchbill.features.suspects.model import Candidate
 from watchbill.runtime.db import Tx
 
-MOST = 20_000
-"""Changes of one window that are looked at; the newest first."""
+ELSEWHERE = 200
+"""Changes off the path that are looked at, the newest: without a declared path one of them may still be it."""
 
 
 def onset_of(tx: Tx, *, incident: Incident) -> datetime:
@@ -24,11 +24,17 @@ def onset_of(tx: Tx, *, incident: Incident) -> datetime:
 
 
 def candidates_of(tx: Tx, *, incident: Incident, onset_at: datetime) -> list[Candidate]:
-    """Every change of the day before the onset; those of services on the incident's path know how far they are."""
+    """The changes of the day before the onset: all on the incident's path, which know how far away, and the newest."""
     services = incidents.services_of(tx, incident_ids=[incident.id]).get(incident.id, [])
     distances = catalog.distances(tx, service_ids=services) if services else {}
-    found = changes.changes_between(tx, start_at=onset_at - WINDOW, end_at=onset_at + timedelta(minutes=1), limit=MOST)
-    return [_candidate(change, distances, incident.environment) for change in found if change.state != "cancelled"]
+    start_at, end_at = onset_at - WINDOW, onset_at + timedelta(minutes=1)
+    near = changes.changes_between(tx, start_at=start_at, end_at=end_at, service_ids=distances) if distances else []
+    known = {change.id for change in near}
+    newest = changes.changes_between(tx, start_at=start_at, end_at=end_at, limit=ELSEWHERE)
+    far = [change for change in newest if change.id not in known]
+    return [
+        _candidate(change, distances, incident.environment) for change in [*near, *far] if change.state != "cancelled"
+    ]
 
 
 def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> Candidate:
