@@ -111,8 +111,8 @@ def _fill(tx: Tx) -> incidents.Incident:
                     environment="production", kind="deploy", state="finished", title=f"Deploy {at}", version=f"v{at}",
                     previous_version=f"v{at - 1}", commits=[], author=None, approver=None, reversible="yes",
                     is_fix=False, started_at=moment, finished_at=moment, last_at=moment, start_seen=True,
-                    source="bench", integration_id=integration.id, external_id=str(at), links=[], inferred=False, note="",
-                    committed_at=None, rolled_back_by=None, created_at=tx.now, updated_at=tx.now,
+                    source="bench", integration_id=integration.id, external_id=str(at), links=[], inferred=False,
+                    note="", committed_at=None, rolled_back_by=None, created_at=tx.now, updated_at=tx.now,
                 )
             )
         )  # fmt: skip
