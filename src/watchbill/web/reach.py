@@ -60,7 +60,7 @@ def reach_page(request: AnyRequest, web: GivenWeb) -> Response[Any]:
         return screen.page(
             "reach.html",
             title="How I am reached",
-            live="",
+            live="oncall:*",
             methods=methods,
             reach=identity.reach_of(methods),
             test=identity.latest_tests(screen.tx, person_ids=[person.id]).get(person.id),
