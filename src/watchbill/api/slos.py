@@ -8,15 +8,16 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import get
-from litestar.params import FromPath, QueryParameter
+from litestar import get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
 
+from watchbill.api.auth import with_teams
 from watchbill.api.given import GivenCaller, GivenDb, GivenObserver
 from watchbill.features import catalog, identity, slo
 from watchbill.features.slo import Point, SloView, State, Tier, WindowReading
-from watchbill.features.telemetry import CountColumns, GetCounts
+from watchbill.features.telemetry import CountColumns, GetCounts, PutCounts
 from watchbill.kernel.clock import as_utc, parse_instant
-from watchbill.kernel.errors import Invalid, NotFound
+from watchbill.kernel.errors import Conflict, Invalid, NotFound
 from watchbill.runtime.db import Tx
 
 TeamName = Annotated[str | None, QueryParameter(name="team", description="A team's name.")]
@@ -192,6 +193,61 @@ def slo_counts(
     return counted
 
 
+class PushedSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of the slice that ``at`` falls into; give ``good`` or ``bad``."""
+
+    at: datetime
+    total: Annotated[float, msgspec.Meta(ge=0)]
+    good: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    bad: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class PushedCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """At most 1,000 slices; one that was given before is given anew."""
+
+    slices: Annotated[list[PushedSlice], msgspec.Meta(max_length=1000)]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """How many slices were stored."""
+
+    stored: int
+
+
+@post("/slos/{slo_id:uuid}/counts", sync_to_thread=True, status_code=200)
+def push_counts(
+    caller: GivenCaller, db: GivenDb, observer: GivenObserver, slo_id: FromPath[UUID], data: JSONBody[PushedCounts]
+) -> Stored:
+    """Send counts of an objective that says ``pushed: true``; 503 while the observer is away (send them again)."""
+    with db.transaction() as tx:
+        view = slo.slo_detail(tx, id=slo_id).view
+        identity.require(with_teams(tx, caller), "respond", view.team_id)
+        width, now = slo.slice_seconds(tx), tx.now
+    if not isinstance(view.slo.source, slo.PushedSource):
+        raise Conflict(
+            f"'{view.slo.name}' is not measured by what is sent",
+            code="not_pushed",
+            hint="write pushed: true for this objective in the manifest, and apply it",
+        )
+    counts = [_pushed(one, index, now) for index, one in enumerate(data.slices)]
+    stored: int = observer.ask(
+        PutCounts(operation_id=view.slo.operation_id, objective=view.slo.name, slice_seconds=width, counts=counts)
+    )
+    return Stored(stored=stored)
+
+
+def _pushed(one: PushedSlice, index: int, now: datetime) -> tuple[datetime, float, float]:
+    place = f"slices[{index}]"
+    if (one.good is None) == (one.bad is None):
+        raise Invalid(f"{place}: give good or bad, not both", field=place, hint='{"at": …, "total": 10, "bad": 1}')
+    part = one.good if one.good is not None else one.total - (one.bad or 0.0)
+    if not 0 <= part <= one.total:
+        raise Invalid(f"{place}: more {'good' if one.bad is None else 'bad'} than total", field=place)
+    if one.at.tzinfo is None or one.at > now + timedelta(minutes=5):
+        raise Invalid(f"{place}: `at` has no offset, or is in the future", field=place, hint="2026-03-02T09:00:00Z")
+    return one.at, part, one.total
+
+
 def team_id_of(tx: Tx, name: str | None) -> UUID | None:
     """The id of the team of that name; None for no name.
 
@@ -229,4 +285,4 @@ def _instant(text: str | None, field: str) -> datetime | None:
         raise Invalid(f"{field}: {error}", field=field, hint="write 2026-03-02T09:00:00Z") from error
 
 
-handlers = [list_slos, show_slo, slo_counts]
+handlers = [list_slos, show_slo, slo_counts, push_counts]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import structlog
 
 from watchbill.features import alerts, changes, identity, slo
+from watchbill.features.slo.probes import Get, Prober
+from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
 from watchbill.kernel.errors import Unauthenticated, WatchbillError
 from watchbill.processes.compose import Context, Parts
 from watchbill.processes.otlp import KnownKeys, Limits, OtlpReceiver, Verify
 from watchbill.processes.questions import Questions
 from watchbill.runtime.db import Database
+from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
 from watchbill.runtime.signing import Signer
 
@@ -55,6 +60,17 @@ def build(context: Context) -> Parts:
             late.touch(int(minute.timestamp()) // 60 for minute in touched)
             raise
 
+    every = min(30.0, settings.sli_slice_seconds)
+    puller = PrometheusPuller(
+        db=db, sink=store, servers=servers_of(settings.prometheus_urls), slice_seconds=settings.sli_slice_seconds
+    )
+    prober = Prober(
+        db=db,
+        sink=store,
+        get=asks(HttpOut(allow_private=settings.allow_private_addresses)),
+        slice_seconds=settings.sli_slice_seconds,
+    )
+
     def infer() -> int:
         with db.transaction() as tx:
             now = tx.now
@@ -75,11 +91,28 @@ def build(context: Context) -> Parts:
         loops=[
             Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds),
             Loop("telemetry.late", correct, idle_seconds=60.0),
+            Loop("slo.prometheus", puller.pull, idle_seconds=every),
+            Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
         ],
         background=[_Writing(store, commit)],
         ready=ready,
     )
+
+
+def asks(http: HttpOut) -> Get:
+    """A probe's GET: its status and how long it took; an address that may not be reached is no answer."""
+
+    def get(url: str) -> tuple[int | None, float]:
+        began = time.monotonic()
+        try:
+            status = http.request("GET", url).status
+        except (httpx.HTTPError, WatchbillError) as error:
+            log.info("a probe had no answer", url=url, why=str(error) or type(error).__name__)
+            return None, time.monotonic() - began
+        return status, time.monotonic() - began
+
+    return get
 
 
 class _Writing:

@@ -83,6 +83,14 @@ class Questions:
 
     def _look(self, question: asking.Question) -> bytes:
         try:
+            if isinstance(question, asking.PutCounts):
+                self._store.put_counts(
+                    operation_id=question.operation_id,
+                    objective=question.objective,
+                    slice_seconds=question.slice_seconds,
+                    counts=question.counts,
+                )
+                return str(len(question.counts)).encode()
             answer: bytes = msgspec.json.encode(asking.answer(self._store.engine, question))
         except WatchbillError:
             raise

@@ -86,6 +86,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Where the server asks for telemetry. Default: http://127.0.0.1:<otlp_port>."),
     ] = None
+    prometheus_urls: Annotated[
+        str | None,
+        Meta(
+            description="Where objectives with `prometheus:` are measured: one URL, or name=url,name=url. Any server "
+            "that speaks Prometheus' query API: Mimir, Thanos, VictoriaMetrics."
+        ),
+    ] = None
     secret_key: Annotated[
         str | None,
         Meta(

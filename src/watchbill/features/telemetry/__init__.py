@@ -1,7 +1,7 @@
 """Telemetry in ClickHouse: OTLP in, counts of good and bad events out. Only the observer process uses it."""
 
 from watchbill.features.telemetry import asking
-from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace
+from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace, PutCounts
 from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
@@ -37,6 +37,7 @@ __all__ = [
     "Observer",
     "OperationMatch",
     "Outcome",
+    "PutCounts",
     "Reason",
     "SeenVersion",
     "ServiceTraffic",

@@ -70,13 +70,24 @@ class GetCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag=
     slice_seconds: Annotated[int, Meta(ge=1, le=3600)]
 
 
-Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions
+class PutCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="put_counts"):
+    """Store counts that somebody sends: (slice start, good, total). Given again, the last stands. No question, but the
+    observer is who writes."""
+
+    operation_id: UUID
+    objective: str
+    slice_seconds: Annotated[int, Meta(ge=1, le=3600)]
+    counts: Annotated[list[tuple[datetime, float, float]], Meta(max_length=1000)]
+
+
+Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | PutCounts
 
 ANSWERS: Mapping[type[Any], Any] = {
     FindTraces: list[TraceLine],
     GetTrace: list[Span],
     GetLogs: list[LogLine],
     GetCounts: CountColumns,
+    PutCounts: int,
     GetVersions: Versions,
 }
 """The type of each question's answer."""
