@@ -141,6 +141,24 @@ def window(days: str, start: str, end: str) -> Window:
     return Window(days=picked, start_minute=minutes[0], minutes=length)
 
 
+def test_a_handoff_at_the_reading_at_which_the_clock_is_set_back_waits_for_it_to_be_shown() -> None:
+    """time.handoff_gap"""
+    layer = Layer(
+        name="a",
+        crews=((ALICE,), (BOB,)),
+        every="1d",
+        handoff="03:00",
+        count_from=date(2026, 10, 24),
+        time_zone="Europe/Berlin",
+    )
+    who = schedule(layer)
+    for minute in range(180):
+        at = datetime(2026, 10, 25, 0, tzinfo=UTC) + minute * MINUTE
+        span = who.at(at)
+        assert span.start_at <= at < span.end_at
+        assert span.people == ((ALICE,) if minute < 120 else (BOB,)), "03:00 is shown at 02:00 UTC, not at 01:00"
+
+
 def test_an_overnight_window_belongs_to_the_day_on_which_it_starts() -> None:
     night = Layer(name="night", crews=((ALICE,),), windows=(window("fri", "20:00", "08:00"),))
     who = schedule(night)

@@ -62,16 +62,19 @@ class WallClock:
             at = following
             starts.append(to_us(at.to_instant().to_stdlib()))
             offsets.append(_offset_us(at))
-        peaks: list[int] = []  # the highest reading before each segment ends
+        peaks: list[int] = []  # what the clock has come up to, without showing it, when each segment ends
         for end, offset in zip([*starts[1:], FOREVER_US], offsets, strict=True):
             peaks.append(max(end + offset, peaks[-1] if peaks else BEGINNING_US))
         self._starts, self._offsets, self._peaks = starts, offsets, peaks
 
     def reached(self, instant: int) -> int:
-        """The highest reading that the clock has shown up to ``instant``."""
+        """The highest reading that the clock has shown up to ``instant``.
+
+        A reading at which the clock is set back is not shown then: 03:00 is reached an hour later.
+        """
         at = bisect_right(self._starts, instant) - 1
         shown = instant + self._offsets[at]
-        return max(shown, self._peaks[at - 1]) if at > 0 else shown
+        return max(shown, self._peaks[at - 1] - 1) if at > 0 else shown
 
     def first_instant(self, wall: int) -> int:
         """The first instant at which the clock has reached ``wall``."""
