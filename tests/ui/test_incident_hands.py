@@ -73,3 +73,15 @@ def _hand(page: Page, name: str) -> None:
 def _shot(page: Page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{name}.png")
+
+
+def test_a_service_and_a_team_say_whom_a_page_would_ask(shop: Database, sign_in: SignIn) -> None:
+    page = sign_in(to="/services/payments", width=360, height=740)
+    card = page.locator("section[aria-labelledby=preview-title]")
+    expect(card).to_contain_text("email")
+    expect(card).to_contain_text("(fallback)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    _shot(page, "preview")
+    page.goto("/teams/payments")
+    expect(card).to_contain_text("(fallback)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -66,7 +66,8 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
         neighbours = {s.id: s for s in catalog.services(screen.tx, ids=edges.depends_on | edges.dependents)}
         shift = oncall.who_is_on_call(screen.tx, team_id=owner.id, at=screen.tx.now)
         views = slo.slos(screen.tx, service_id=service.id)
-        members = catalog.members(screen.tx, team_ids=[owner.id])[owner.id]
+        preview = paging.preview(screen.tx, service=service)
+        asked = {person for line in preview.lines for person in line.people}
         return screen.page(
             "service.html",
             title=service.title,
@@ -74,7 +75,8 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             service=service,
             owner=owner,
             shift=shift,
-            people=screen.people({m.person_id for m in members} | ({shift.person_id} if shift else set())),
+            preview=preview,
+            people=screen.people(asked | ({shift.person_id} if shift else set())),
             operations=catalog.operations(screen.tx, service_ids=[service.id]),
             views=views,
             charts={view.slo.id: slo_charts.charts(screen, view, timedelta(days=1)) for view in views[:8]},

@@ -65,7 +65,9 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
         members = catalog.members(tx, team_ids=[team.id])[team.id]
         current = oncall.who_is_on_call(tx, team_id=team.id, at=tx.now)
         following = oncall.next_on_call(tx, team_id=team.id, at=tx.now)
+        preview = paging.preview(tx, team_id=team.id)
         everybody = {m.person_id for m in members} | {p for s in shifts for p in s.people}
+        everybody |= {p for line in preview.lines for p in line.people}
         people = screen.people(everybody | {p for s in (current, following) if s for p in s.people})
         methods = identity.contact_methods(tx, person_ids=[m.person_id for m in members])
         worst: dict[UUID, slo.SloView] = {}
@@ -87,7 +89,8 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
             overrides=[
                 o for o in oncall.overrides(tx, team_id=team.id, start_at=tx.now, end_at=end) if o.until > tx.now
             ],
-            policy=paging.policy_of(team.spec.get("escalation")),
+            policy=paging.policy_of_team(team.spec),
+            preview=preview,
             services=catalog.services(tx, team_id=team.id),
             worst=worst,
             rows=incidents.rows(screen, paging.incident_list(tx, state="open", team_id=team.id, limit=20)),
