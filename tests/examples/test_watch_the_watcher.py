@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import watchbill.processes.heartbeat  # noqa: F401  its metric
 from watchbill.features import alerts
 from watchbill.features.paging import SendNotification, page_duties, routing_duties
 from watchbill.runtime import due, metrics

@@ -56,8 +56,9 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
         schema_wanted=migrate.head(),
         processes=[
             ProcessStatus(name="server", state="up", why="it answered this"),
-            _by_backlog("pager", backlog, _PAGER_KINDS),
+            _working(settings, "pager", [line for line in backlog if line.kind.startswith(_PAGER_KINDS)]),
             _observer(settings),
+            _working(settings, "worker", [line for line in backlog if line.kind.startswith(_WORKER_KINDS)]),
         ],
         backlog=backlog,
         warnings=[problem] if problem else [],
@@ -65,23 +66,37 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
 
 
 _PAGER_KINDS = ("alert.", "page.", "incident.", "notification.")
+_WORKER_KINDS = ("contact.", "digest.")
 
 
-def _by_backlog(name: str, backlog: list[Backlog], prefixes: tuple[str, ...]) -> ProcessStatus:
-    """A process that only works off due rows is judged by how old the oldest is."""
-    oldest = max((line.oldest_seconds for line in backlog if line.kind.startswith(prefixes)), default=0.0)
+def _working(settings: Settings, name: str, mine: list[Backlog]) -> ProcessStatus:
+    """A process that works off due rows is judged by how old its oldest is; one of this home is asked, too."""
+    note = settings.home / "run" / f"{name}.url"
+    try:
+        url = note.read_text().strip()
+    except OSError:
+        url = ""  # another machine's, or started without `watchbill up`
+    if url:
+        asked = _ask(name, url)
+        if asked.state != "up":
+            return asked
+    oldest = max((line.oldest_seconds for line in mine), default=0.0)
     if oldest > _LATE_SECONDS:
         return ProcessStatus(name=name, state="late", why=f"its oldest due row waits {oldest:.0f} s")
     return ProcessStatus(name=name, state="up", why="nothing is overdue")
 
 
 def _observer(settings: Settings) -> ProcessStatus:
+    return _ask("observer", settings.observer_base_url)
+
+
+def _ask(name: str, url: str) -> ProcessStatus:
     try:
-        answer = httpx.get(f"{settings.observer_base_url}/healthz", timeout=_ASK_SECONDS, trust_env=False)
+        answer = httpx.get(f"{url}/healthz", timeout=_ASK_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
-        return ProcessStatus(name="observer", state="down", why=f"{settings.observer_base_url}: {error}")
+        return ProcessStatus(name=name, state="down", why=f"{url}: {error}")
     state: Literal["up", "down"] = "up" if answer.status_code == 200 else "down"
-    return ProcessStatus(name="observer", state=state, why=f"/healthz answered {answer.status_code}")
+    return ProcessStatus(name=name, state=state, why=f"/healthz answered {answer.status_code}")
 
 
 handlers = [show_status]
