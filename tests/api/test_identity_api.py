@@ -166,7 +166,7 @@ def test_status_names_the_schema_and_the_processes(client: Client, token: Token)
     status = client.get("/api/v1/status", headers=token("viewer")).json()
     assert status["schema"] == status["schema_wanted"]
     states = {process["name"]: process["state"] for process in status["processes"]}
-    assert states == {"server": "up", "pager": "up", "observer": "down"}
+    assert states == {"server": "up", "pager": "up", "observer": "down", "worker": "up"}
     assert [warning["code"] for warning in status["warnings"]] == ["paging.no_last_resort"]
 
 
