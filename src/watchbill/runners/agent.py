@@ -70,19 +70,23 @@ class Agent:
     Args:
         credentials: from the file.
         poll_seconds: how often it asks when there is nothing to do.
+        client: instead of a connection to the credentials' URL.
         private: let executors reach loopback and private addresses: the runner stands in the team's own network.
     """
 
-    def __init__(self, credentials: Credentials, *, poll_seconds: float = 1.0, private: bool = True) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        poll_seconds: float = 1.0,
+        private: bool = True,
+        client: httpx.Client | None = None,
+    ) -> None:
         self._credentials = credentials
         self._poll_seconds = poll_seconds
         self._http = HttpOut(allow_private=private, timeout_seconds=30.0)
-        self._client = httpx.Client(
-            base_url=credentials.url.rstrip("/"),
-            headers={"authorization": f"Bearer {credentials.secret}", "user-agent": "watchbill-runner"},
-            timeout=15.0,
-            trust_env=False,
-        )
+        self._client = client or httpx.Client(base_url=credentials.url.rstrip("/"), timeout=15.0, trust_env=False)
+        self._headers = {"authorization": f"Bearer {credentials.secret}", "user-agent": "watchbill-runner"}
 
     def run(self, stopping: threading.Event) -> None:
         """Until told to stop; a run that is going on is finished first, within its own time limit.
@@ -181,7 +185,7 @@ class Agent:
 
     def _post(self, path: str, body: Mapping[str, object]) -> httpx.Response:
         try:
-            answer = self._client.post(path, json=body)
+            answer = self._client.post(path, json=dict(body), headers=self._headers)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"no answer from {self._credentials.url}: {str(error) or type(error).__name__}"

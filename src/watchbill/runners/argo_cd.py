@@ -18,7 +18,8 @@ def run(context: Context) -> Result:
     base = f"{plan.server.rstrip('/')}/api/v1/applications/{quote(plan.application, safe='')}"
     headers = {"authorization": f"Bearer {context.secret(plan.token)}"}
     found: dict[str, Any] = context.wanted(context.call("GET", base, headers=headers), "Argo CD") or {}
-    if ((found.get("spec") or {}).get("syncPolicy") or {}).get("automated"):
+    automated = ((found.get("spec") or {}).get("syncPolicy") or {}).get("automated")
+    if automated is not None and automated.get("enabled") is not False:  # an empty mapping switches it on
         raise Refused(f"{plan.application} syncs by itself, which would undo a rollback; revert in Git instead")
     history = (found.get("status") or {}).get("history") or []
     if len(history) < 2:

@@ -48,18 +48,25 @@ def run(context: Context) -> Result:
     reader = threading.Thread(target=_copy, args=(process, context), daemon=True)
     reader.start()
     try:
+        return _watch(process, context, plan.command[0])
+    finally:
+        # A grandchild may hold the pipe open for ever: the command's own end is what counts.
+        reader.join(1.0)
+        if not reader.is_alive() and process.stdout is not None:
+            process.stdout.close()
+
+
+def _watch(process: subprocess.Popen[bytes], context: Context, name: str) -> Result:
+    try:
         while (code := _poll(process)) is None:
             context.check()
     except Stopped as stopped:
         _stop(process)
-        reader.join(1.0)
         what = f"took longer than {context.task.timeout_seconds} s" if stopped.outcome == "timed_out" else "was stopped"
         return Result(outcome=stopped.outcome, message=f"the command {what}", exit_code=process.returncode)
-    # A grandchild may hold the pipe open for ever: the command's own end is what counts.
-    reader.join(1.0)
     if code == 0:
-        return Result(outcome="succeeded", message=f"{plan.command[0]} ended with exit code 0", exit_code=0)
-    return Result(outcome="failed", message=f"{plan.command[0]} ended with exit code {code}", exit_code=code)
+        return Result(outcome="succeeded", message=f"{name} ended with exit code 0", exit_code=0)
+    return Result(outcome="failed", message=f"{name} ended with exit code {code}", exit_code=code)
 
 
 def _poll(process: subprocess.Popen[bytes]) -> int | None:
