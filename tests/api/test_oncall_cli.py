@@ -153,3 +153,24 @@ def test_bob_takes_alices_time_by_a_swap_and_a_calendar_fetches_it(run: Run, tmp
     code, said = run("time-off", "import", str(bad), "--person", who)
     assert code == 2, said
     assert "repeats within a day" in said
+
+
+def test_a_drafted_rota_is_applied_as_overrides() -> None:
+    pytest.importorskip("highspy")
+    options = ["--rest-hours", "0", "--in-row", "2", "--look-back", "1", "--apply", "--yes", "--json"]
+    ran = CliRunner().invoke(watchbill, ["oncall", "draft", "payments", "--days", "35", *options])
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert told["violations"] == []
+    assert set(told["fairness"]) == {
+        "alice@example.org",
+        "bob@example.org",
+    }
+    shown = json.loads(CliRunner().invoke(watchbill, ["oncall", "show", "payments", "--days", "35", "--json"]).stdout)
+    for seat in told["seats"]:
+        on_call = [
+            shift["person"]["login"]
+            for shift in shown["shifts"]
+            if shift["start_at"] <= seat["start_at"] < shift["end_at"]
+        ]
+        assert on_call == [seat["person"]]

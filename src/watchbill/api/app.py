@@ -33,6 +33,7 @@ NOUNS: tuple[str, ...] = (
     "services",
     "oncall",
     "schedules",
+    "drafting",
     "swaps",
     "availability",
     "tokens",

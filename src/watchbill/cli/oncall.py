@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from watchbill.cli import oncall_away, oncall_preview, oncall_swaps
+from watchbill.cli import oncall_away, oncall_draft, oncall_preview, oncall_swaps
 from watchbill.cli.client import Client
 from watchbill.cli.oncall_times import AT_HELP, sent
 from watchbill.cli.output import Home, Json, emit, rows, when
@@ -25,6 +25,7 @@ app = typer.Typer(help="Who is on call, shifts, overrides, swaps, time off and g
 app.add_typer(oncall_swaps.app, name="swap")
 app.add_typer(oncall_away.time_off, name="time-off")
 app.add_typer(oncall_away.feed, name="feed")
+app.command()(oncall_draft.draft)
 app.command("preview")(oncall_preview.preview)
 
 Team = Annotated[str | None, typer.Option("--team", help="A team's name.")]

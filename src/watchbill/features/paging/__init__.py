@@ -25,7 +25,7 @@ from watchbill.features.paging.handing import (
     reassign,
     snooze,
 )
-from watchbill.features.paging.history import Asked, PastPage, past_pages
+from watchbill.features.paging.history import Asked, PastPage, interruptions, past_pages
 from watchbill.features.paging.last_resort import last_resort_problem
 from watchbill.features.paging.links import SignedLinks, open_action, open_link
 from watchbill.features.paging.logic import Harmed
@@ -84,6 +84,7 @@ __all__ = [
     "hand_over",
     "incident_detail",
     "incident_list",
+    "interruptions",
     "last_resort_problem",
     "merge_incident",
     "note_delivery",

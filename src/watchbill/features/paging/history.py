@@ -68,3 +68,21 @@ def past_pages(tx: Tx, *, since: datetime, limit: int) -> list[PastPage]:
 def _routed(page: Page) -> bool:
     """Opened by an alert, in its first epoch; what a person did to it later is theirs to repeat."""
     return page.reason != "a test of reaching you" and not page.reason.startswith(("reassigned", "a responder"))
+
+
+def interruptions(tx: Tx, *, team_id: UUID, since: datetime) -> list[Asked]:
+    """Each time that one of the team's pages asked a person, once however many ways it reached them."""
+    sent, page = store.notification, store.page
+    query = (
+        sa.select(sa.func.min(sent.c.queued_at), sent.c.person_id)
+        .join(page, page.c.id == sent.c.page_id)
+        .where(
+            page.c.team_id == team_id,
+            page.c.created_at >= since,
+            sent.c.person_id.is_not(None),
+            ~sent.c.watching,
+            page.c.reason != "a test of reaching you",
+        )
+        .group_by(sent.c.page_id, sent.c.epoch, sent.c.step, sent.c.person_id)
+    )
+    return [Asked(at=at, person_id=person_id) for at, person_id in tx.execute(query)]
