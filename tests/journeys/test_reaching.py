@@ -279,6 +279,7 @@ def test_a_monthly_test_page_goes_out_in_office_hours_and_its_answer_or_silence_
     with stage.db.transaction() as tx:
         assert identity.close_tests(tx) == 1
         assert identity.latest_tests(tx, person_ids=[alice])[alice].state == "unanswered"
+        assert [person.id for person in identity.unanswered(tx, person_ids=stage.people.values())] == [alice]
 
 
 def test_a_code_is_good_once_for_a_while_and_for_five_tries(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery
 from watchbill.features import catalog, identity, oncall, paging, slo
 from watchbill.features.catalog import Team
 from watchbill.kernel.clock import as_utc
-from watchbill.kernel.errors import Invalid, NotFound
+from watchbill.kernel.errors import Invalid, NotFound, Problem
 from watchbill.runtime.db import Tx
 from watchbill.web import incidents, rota, shell
 from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb
@@ -94,10 +94,25 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
             services=catalog.services(tx, team_id=team.id),
             worst=worst,
             rows=incidents.rows(screen, paging.incident_list(tx, state="open", team_id=team.id, limit=20)),
-            warnings=oncall.warnings(tx, team_ids=[team.id]).get(team.id, []),
+            warnings=[
+                *oncall.warnings(tx, team_ids=[team.id]).get(team.id, []),
+                *_unanswered(tx, [member.person_id for member in members if member.role != "shadow"]),
+            ],
             may_override=identity.may(screen.caller, "manage_team", team.id),
             fallback=catalog.fallback_team(tx),
         )
+
+
+def _unanswered(tx: Tx, person_ids: list[UUID]) -> list[Problem]:
+    return [
+        Problem(
+            code="reach.unanswered",
+            message=f"{person.name or person.login} did not answer the last monthly test page",
+            hint="ask them to test their ways under My account",
+            severity="warning",
+        )
+        for person in identity.unanswered(tx, person_ids=person_ids)
+    ]
 
 
 @post("/teams/{name:str}/overrides", sync_to_thread=True, status_code=204, opt=ACT)

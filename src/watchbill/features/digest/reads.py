@@ -124,4 +124,6 @@ def _unreachable(tx: Tx, team_id: UUID) -> list[str]:
     ids = list(dict.fromkeys(shift.person_id for shift in coming))
     people = identity.people(tx, ids=ids)
     methods = identity.contact_methods(tx, person_ids=ids)
-    return [people[id].login for id in ids if id in people and not (people[id].active and methods[id])]
+    found = [people[id].login for id in ids if id in people and not (people[id].active and methods[id])]
+    missed = [person.login for person in identity.unanswered(tx, person_ids=ids) if person.login not in found]
+    return [*found, *(f"{login} (the last monthly test page was not answered)" for login in missed)]

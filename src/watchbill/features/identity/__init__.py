@@ -48,6 +48,7 @@ from watchbill.features.identity.reach import (
     close_tests,
     latest_tests,
     prove_method,
+    unanswered,
 )
 from watchbill.features.identity.rules import (
     DAYS,
@@ -166,6 +167,7 @@ __all__ = [
     "sign_out_everywhere",
     "token_by_name",
     "tokens",
+    "unanswered",
     "verify_contact_method",
     "web_push_key",
 ]

@@ -159,3 +159,9 @@ def prove_method(tx: Tx, *, contact_method_id: UUID, test_id: UUID | None) -> Pe
                 why=f"by {row.channel}",
             )
     return people(tx, ids=[row.person_id])[row.person_id]
+
+
+def unanswered(tx: Tx, *, person_ids: Iterable[UUID]) -> list[Person]:
+    """Those of these people whose latest test page nobody answered, by login: no message may reach them."""
+    missed = [id for id, test in latest_tests(tx, person_ids=person_ids).items() if test.state == "unanswered"]
+    return sorted(people(tx, ids=missed).values(), key=lambda person: person.login)
