@@ -90,37 +90,6 @@ intake_beat = sa.Table(
     sa.Column("resumed_at", Instant, nullable=False),
 )
 
-silence = sa.Table(
-    "silence",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("matchers", JSONB, nullable=False),
-    sa.Column("service_id", sa.Uuid, sa.ForeignKey("service.id")),
-    sa.Column("team_id", sa.Uuid, sa.ForeignKey("team.id")),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("created_by", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("starts_at", Instant, nullable=False),
-    sa.Column("ends_at", Instant, nullable=False),
-    sa.CheckConstraint("kind IN ('silence', 'maintenance')", name="kind"),
-    sa.CheckConstraint("starts_at <= ends_at", name="order"),
-    sa.Index("ix_silence_ends_at", "ends_at"),
-)
-"""Reasons not to page for a while: by matchers of labels, or maintenance of a service."""
-
-flapping = sa.Table(
-    "alert_flapping",
-    metadata,
-    sa.Column("integration_id", sa.Uuid, sa.ForeignKey("integration.id"), primary_key=True),
-    sa.Column("identity", sa.Text, primary_key=True),
-    sa.Column("history", JSONB, nullable=False),
-    sa.Column("flapping", sa.Boolean, nullable=False),
-    sa.Column("seen_at", Instant, nullable=False),
-    sa.Index("ix_alert_flapping_seen_at", "seen_at"),
-)
-"""The latest states of an identity that changes often."""
-
 
 def to_alert(row: Any) -> Alert:
     return msgspec.convert(row, Alert, from_attributes=True)

@@ -1,4 +1,4 @@
-"""Escalation targets, holds, snoozes, hand-overs and merges."""
+"""Round robin, holds, snoozes, hand-overs and merges."""
 
 from __future__ import annotations
 
@@ -38,33 +38,6 @@ _STATEMENTS = (
         moved jsonb NOT NULL
     )
     """,
-    """
-    CREATE TABLE silence (
-        id uuid CONSTRAINT pk_silence PRIMARY KEY,
-        kind text NOT NULL CONSTRAINT ck_silence_kind CHECK (kind IN ('silence', 'maintenance')),
-        matchers jsonb NOT NULL,
-        service_id uuid CONSTRAINT fk_silence_service_id REFERENCES service (id),
-        team_id uuid CONSTRAINT fk_silence_team_id REFERENCES team (id),
-        reason text NOT NULL,
-        created_by text NOT NULL,
-        created_at timestamptz NOT NULL,
-        starts_at timestamptz NOT NULL,
-        ends_at timestamptz NOT NULL,
-        CONSTRAINT ck_silence_order CHECK (starts_at <= ends_at)
-    )
-    """,
-    "CREATE INDEX ix_silence_ends_at ON silence (ends_at)",
-    """
-    CREATE TABLE alert_flapping (
-        integration_id uuid CONSTRAINT fk_alert_flapping_integration_id REFERENCES integration (id),
-        identity text,
-        history jsonb NOT NULL,
-        flapping boolean NOT NULL,
-        seen_at timestamptz NOT NULL,
-        CONSTRAINT pk_alert_flapping PRIMARY KEY (integration_id, identity)
-    )
-    """,
-    "CREATE INDEX ix_alert_flapping_seen_at ON alert_flapping (seen_at)",
 )
 
 
