@@ -85,4 +85,4 @@ def interruptions(tx: Tx, *, team_id: UUID, since: datetime) -> list[Asked]:
         )
         .group_by(sent.c.page_id, sent.c.epoch, sent.c.step, sent.c.person_id)
     )
-    return [Asked(at=at, person_id=person_id) for at, person_id in tx.execute(query)]
+    return [Asked(at=row[0], person_id=row[1]) for row in tx.execute(query)]
