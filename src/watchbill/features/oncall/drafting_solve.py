@@ -47,7 +47,7 @@ def solve(
         hint = "pip install 'watchbill[draft]'"
         raise SetupError("drafting a rota needs a solver that is not installed", hint=hint) from error
     h: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # the solver has no types
-    for option, value in (("output_flag", False), ("random_seed", 1), ("threads", 1)):
+    for option, value in (("log_to_console", False), ("output_flag", False), ("random_seed", 1), ("threads", 1)):
         h.setOptionValue(option, value)
     h.setOptionValue("time_limit", within.total_seconds())
     every = range(len(turns))

@@ -74,7 +74,7 @@ def interruptions(tx: Tx, *, team_id: UUID, since: datetime) -> list[Asked]:
     """Each time that one of the team's pages asked a person, once however many ways it reached them."""
     sent, page = store.notification, store.page
     query = (
-        sa.select(sa.func.min(sent.c.queued_at), sent.c.person_id)
+        sa.select(sa.func.min(sent.c.queued_at).label("at"), sent.c.person_id)
         .join(page, page.c.id == sent.c.page_id)
         .where(
             page.c.team_id == team_id,
@@ -85,4 +85,4 @@ def interruptions(tx: Tx, *, team_id: UUID, since: datetime) -> list[Asked]:
         )
         .group_by(sent.c.page_id, sent.c.epoch, sent.c.step, sent.c.person_id)
     )
-    return [Asked(at=row[0], person_id=row[1]) for row in tx.execute(query)]
+    return [Asked(at=row["at"], person_id=row["person_id"]) for row in tx.execute(query).mappings()]
