@@ -127,3 +127,8 @@ def test_a_draft_without_violations_exists_whenever_brute_force_finds_one(
         not check([Seat(turn=n, number=0, login=x) for n, x in enumerate(each)], slots, people, rules) for each in every
     )
     assert (draft.violations == ()) == possible
+
+
+def test_the_solver_writes_nothing_between_the_json_of_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    solve(turns(3, 168), named("alice", "bob"), Rules())
+    assert capfd.readouterr().out == ""

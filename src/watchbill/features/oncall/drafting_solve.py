@@ -6,7 +6,10 @@ dearest rule last, and is said with person and turn. An empty seat is the deares
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -46,7 +49,8 @@ def solve(
     except ImportError as error:
         hint = "pip install 'watchbill[draft]'"
         raise SetupError("drafting a rota needs a solver that is not installed", hint=hint) from error
-    h: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # the solver has no types
+    with _quiet():
+        h: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # the solver has no types
     for option, value in (("log_to_console", False), ("output_flag", False), ("random_seed", 1), ("threads", 1)):
         h.setOptionValue(option, value)
     h.setOptionValue("time_limit", within.total_seconds())
@@ -74,6 +78,19 @@ def solve(
     )
     optimal = status == highspy.HighsModelStatus.kOptimal
     return Draft(seats=seats, violations=tuple(check(seats, turns, people, rules)), optimal=optimal)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what is written to standard output to standard error: the solver greets there, before it takes options."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _keep(
