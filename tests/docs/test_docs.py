@@ -161,7 +161,7 @@ def test_every_command_shown_exists_with_its_options(page: Path) -> None:
         words = command.split("  #")[0].replace("|", " ").split()
         path = list(itertools.takewhile(lambda word: re.fullmatch(r"[a-z][a-z-]*", word), words))
         options = [word.partition("=")[0] for word in words if word.startswith("--")]
-        described = help_of(tuple(path[:2]))
+        described = help_of(tuple(path[:3]))
         if described is None or any(option not in described for option in options):
             wrong.append(command)
     assert not wrong
@@ -169,7 +169,7 @@ def test_every_command_shown_exists_with_its_options(page: Path) -> None:
 
 @functools.cache
 def help_of(path: tuple[str, ...]) -> str | None:
-    """The help of ``watchbill noun verb``; of ``watchbill noun`` when it is no group; None when there is none."""
+    """The help of ``watchbill noun verb`` (or ``noun group verb``); of ``watchbill noun`` when it is no group; else None."""
     if not path:
         return CliRunner().invoke(app, ["--help"]).output
     entry = next((entry for entry in COMMANDS if entry.name == path[0]), None)
