@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -40,6 +41,26 @@ def pytest_configure(config: pytest.Config) -> None:
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             _stop_and_remove(left)
     os.environ[_RUN_FOLDER] = str(temporary / f"{_PREFIX}{os.getpid()}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the proofs have counted: commit boundaries and simulated days, from whichever worker they ran in."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    proofs = [
+        value
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "proof"
+    ]
+    if proofs:
+        terminalreporter.section("proofs")
+        for proof in sorted(map(str, proofs)):
+            terminalreporter.write_line(proof)
+        counted = [re.search(r"(\d+) of (\d+) commit boundaries, (\d+) lost", str(proof)) for proof in proofs]
+        done, there, lost = (sum(int(found[group]) for found in counted if found) for group in (1, 2, 3))
+        if there:
+            terminalreporter.write_line(f"crash matrix: {done} of {there} commit boundaries, {lost} lost")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
