@@ -46,6 +46,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("slo", "watchbill.cli.slo", "Objectives, their budgets and their burn."),
     Entry("deploy", "watchbill.cli.deploy", "Changes: start, finish, list; DORA's measures."),
     Entry("gate", "watchbill.cli.gate", "May this go out now? Exit 0 go, 1 no-go, 2 unknown.", group=False),
+    Entry("capacity", "watchbill.cli.capacity", "When it runs out, what breaks first, what to order by when."),
     Entry("trace", "watchbill.cli.trace", "Traces, with the owner of each span."),
     Entry("rollback", "watchbill.cli.rollback", "Undo a deploy; suspects of an incident; the automation switch."),
     Entry("runner", "watchbill.cli.runner", "Runners: where your team's rollbacks are carried out."),

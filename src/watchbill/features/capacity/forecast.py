@@ -1,0 +1,383 @@
+"""Forecast of a demand: a robust weekly profile times the last level, with intervals that are calibrated by themselves.
+
+1. The profile is the median of the last weeks, each scaled by its own level, by slot of the local week.
+2. The level is that of the last days against the profile; when the last day departs from them, its own is followed.
+3. The same is done at past origins, a day apart. The log ratios of what came to what was forecast are the scores; the
+   interval of a lead day lies between quantiles of its scores (split conformal prediction, multiplicative).
+4. The quantiles are moved so that the share of misses comes out right over time: α ← α + .05·(.10 − err) after
+   each day (I. Gibbs, E. Candès, *Adaptive conformal inference under distribution shift*, NeurIPS 2021).
+
+Arrays hold one value per step; NaN is a gap. Nothing here knows the clock or the database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from watchbill.features.capacity import calendar
+from watchbill.features.capacity.calendar import DAY_SECONDS
+from watchbill.kernel.errors import Invalid
+
+NOMINAL = 0.90
+MISS = 1 - NOMINAL
+ADAPT = 0.05
+PROFILE_WEEKS = 4
+LEVEL_DAYS = 3
+ORIGINS = 56
+LEAD_DAYS = 7
+FEWEST_DAYS = 14
+_MEMORY = 28
+_FLOOR = 0.02
+_OFFSET = 0.05
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """How day-ahead forecasts did at past origins: coverage of the 90% interval and mean absolute error.
+
+    ``naive_*`` is the seasonal naive baseline (the value a week before) with intervals made the same way, at the very
+    same steps. ``days`` is how many origins were judged; coverages are None before there is one.
+    """
+
+    days: int
+    coverage: float | None
+    mae: float | None
+    naive_coverage: float | None
+    naive_mae: float | None
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """Arrays over the steps after the origin, and over the days: the busiest step's median and 95% quantile."""
+
+    point: Any
+    low: Any
+    high: Any
+    peak: Any
+    peak_high: Any
+    growth_per_week: float
+    growth_sd: float
+    evaluation: Evaluation
+    notes: tuple[str, ...] = ()
+
+
+def forecast(
+    values: Any,
+    *,
+    start_at: datetime,
+    step_seconds: int,
+    horizon: int,
+    zone: str = "UTC",
+    holidays: Collection[int] = (),
+) -> Forecast:
+    """Forecast ``horizon`` steps after the last of ``values``, whose first step begins at ``start_at``.
+
+    ``holidays`` are ordinals of local days: they teach the profile nothing, and on coming ones the interval spans that
+    weekday and a Sunday.
+
+    Raises:
+        Invalid: less than two weeks, or mostly gaps.
+    """
+    given = np.asarray(values, dtype=float)
+    y, notes = _cleaned(given)
+    per_day = DAY_SECONDS // step_seconds
+    _check_enough(y, per_day)
+    total = len(y) + horizon
+    slot, day = calendar.slots(start_at, step_seconds, total, zone)
+    free = np.isin(day, np.fromiter(holidays, dtype=np.int64)) if holidays else np.zeros(total, dtype=bool)
+    taught = np.where(free[: len(y)], np.nan, y)
+    week = 7 * per_day
+    scores = _scores(y, taught, slot, per_day)
+    evaluation = scores.evaluation()
+    profile, level, shifted = _model(taught, slot, len(y), per_day)
+    ahead = slot[len(y) :]
+    point = profile[ahead] * level
+    leads = np.minimum(np.arange(horizon) // per_day, LEAD_DAYS - 1)
+    lows, highs = scores.quantiles(leads_of=LEAD_DAYS)
+    growth, growth_sd = _growth(y, week)
+    weeks = np.arange(horizon) / week
+    wider = np.sqrt(np.maximum(1.0, weeks))
+    drift = np.where(weeks > 1, weeks, 0.0)
+    offset = _OFFSET * level
+    scale = np.exp(growth * drift)
+    low = (point * scale + offset) * np.exp(lows[leads] * wider - 1.645 * growth_sd * drift) - offset
+    high = (point * scale + offset) * np.exp(highs[leads] * wider + 1.645 * growth_sd * drift) - offset
+    point = point * scale
+    coming = free[len(y) :]
+    if coming.any():
+        sunday = profile[6 * per_day + ahead % per_day] * level * scale
+        ratio_low, ratio_high = np.exp(lows[leads]), np.exp(highs[leads])
+        low = np.where(coming, np.minimum(low, sunday * ratio_low), low)
+        high = np.where(coming, np.maximum(high, sunday * ratio_high), high)
+        point = np.where(coming, (point + sunday) / 2, point)
+        notes.append("holidays ahead: their interval spans the weekday and a Sunday")
+    peaks = scores.peak_quantiles()
+    peak, peak_high = _peaks(point, per_day, peaks, growth_sd)
+    if shifted:
+        notes.append("the level has shifted within the last day; it is followed")
+    if np.nanmax(y[-2 * week :]) == np.nanmin(y[-2 * week :]):
+        notes.append("the same value for two weeks: a constant teaches nothing about its changes; is the source stuck?")
+        high, peak_high = np.maximum(high, 1.25 * point), np.maximum(peak_high, 1.25 * peak)
+        low = np.minimum(low, 0.75 * point)
+    if len(y) < 4 * week:
+        notes.append(f"only {len(y) // per_day} days of history: the interval is wide for it")
+    return Forecast(
+        point=point,
+        low=np.maximum(0.0, low),
+        high=high,
+        peak=peak,
+        peak_high=peak_high,
+        growth_per_week=growth,
+        growth_sd=growth_sd,
+        evaluation=evaluation,
+        notes=tuple(notes),
+    )
+
+
+def _cleaned(values: Any) -> tuple[Any, list[str]]:
+    notes = []
+    y = np.where(np.isfinite(values), values, np.nan)
+    negative = y < 0
+    if negative.any():
+        y = np.where(negative, np.nan, y)
+        notes.append(f"{int(negative.sum())} negative values are taken for gaps (a counter that was reset?)")
+    gaps = int(np.isnan(y).sum())
+    if gaps > 0.02 * len(y):
+        notes.append(f"{100 * gaps / len(y):.0f}% of the steps are gaps")
+    return y, notes
+
+
+def _check_enough(y: Any, per_day: int) -> None:
+    days = len(y) // per_day
+    if days < FEWEST_DAYS:
+        raise Invalid(
+            f"{days} days of history are less than two weeks",
+            code="history_too_short",
+            hint="wait, or push older counts with `watchbill capacity push`",
+        )
+    recent = y[-FEWEST_DAYS * per_day :]
+    measured = float(np.isfinite(recent).mean())
+    if measured < 0.5:
+        raise Invalid(
+            f"only {100 * measured:.0f}% of the last two weeks are measured",
+            code="history_full_of_gaps",
+            hint="see why the source was silent; half of two weeks is the least",
+        )
+
+
+def _model(y: Any, slot: Any, origin: int, per_day: int) -> tuple[Any, float, bool]:
+    """(profile by slot with mean about 1, level, whether the level just shifted) as known at ``origin``."""
+    week = 7 * per_day
+    rows = min(PROFILE_WEEKS, max(1, origin // week))
+    by_slot = np.full((rows, week), np.nan)
+    for row in range(rows):
+        at = slice(max(0, origin - (row + 1) * week), origin - row * week)
+        by_slot[row, slot[at]] = y[at]
+    measured = np.isfinite(by_slot).sum(axis=1)
+    sums = np.nansum(by_slot, axis=1)
+    means = np.where(measured > 0, sums / np.maximum(1, measured), np.nan)
+    if rows > 1:
+        # A week with gaps is scaled at the slots that it shares with the others, not by a mean of what is left.
+        reference = _median0(by_slot / np.where(means > 0, means, np.nan)[:, None])
+        shared = np.where(np.isfinite(by_slot), reference[None, :], np.nan)
+        weight = np.nansum(shared, axis=1)
+        seen = np.nansum(np.where(np.isfinite(shared), by_slot, 0), axis=1)
+        means = np.where(weight > 0, seen / np.where(weight > 0, weight, 1.0), means)
+    usable = (measured >= week // 4) & (means > 0)
+    if not usable.any():
+        return np.ones(week), float(np.nanmean(y[max(0, origin - week) : origin]) if measured.any() else 0.0), False
+    profile = _filled(_median0(by_slot[usable] / means[usable, None]), per_day)
+    return profile, *_level(y, slot, origin, per_day, profile)
+
+
+def _level(y: Any, slot: Any, origin: int, per_day: int, profile: Any) -> tuple[float, bool]:
+    def over(days: int) -> float:
+        at = slice(max(0, origin - days * per_day), origin)
+        expected = np.where(np.isfinite(y[at]), profile[slot[at]], 0.0)
+        weight = float(expected.sum())
+        return float(np.nansum(y[at])) / weight if weight > 0.25 * days * per_day * 0.5 else math.nan
+
+    level = over(7)
+    near = over(LEVEL_DAYS)
+    if math.isnan(level):
+        level = float(np.nanmean(y[max(0, origin - 7 * per_day) : origin]))
+    if math.isnan(near):
+        return (0.0 if math.isnan(level) else level), False
+    blended = math.sqrt(level * near) if level > 0 and near > 0 else near
+    last = over(1) if per_day > 1 else math.nan
+    shifted = last > 0 and blended > 0 and abs(math.log(last / blended)) > 0.4
+    return (last if shifted else blended), bool(shifted)
+
+
+def _median0(table: Any) -> Any:
+    """Median over the first axis without NaN; NaN where nothing is. Much faster than nanmedian on few rows."""
+    ordered = np.sort(table, axis=0)
+    count = np.isfinite(table).sum(axis=0)
+    columns = np.arange(table.shape[1])
+    low, high = np.maximum(0, (count - 1) // 2), np.minimum(count // 2, table.shape[0] - 1)
+    return np.where(count > 0, (ordered[low, columns] + ordered[high, columns]) / 2, np.nan)
+
+
+def _filled(profile: Any, per_day: int) -> Any:
+    """Slots that were never measured take the mean of their hour on other days, else 1."""
+    if np.isfinite(profile).all():
+        return profile
+    days = profile.reshape(7, per_day)
+    count = np.isfinite(days).sum(axis=0)
+    hourly = np.where(count > 0, np.nansum(days, axis=0) / np.maximum(1, count), 1.0)
+    return np.where(np.isfinite(profile), profile, np.tile(hourly, 7))
+
+
+class _Scores:
+    """Log ratios by origin (oldest first), lead day and step of the day; and those of each day's busiest step."""
+
+    def __init__(self, ratios: Any, peaks: Any, naive: Any, errors: tuple[float, float], judged: int) -> None:
+        self.ratios = ratios
+        self.peaks = peaks
+        self.naive = naive
+        self.errors = errors
+        self.judged = judged
+
+    def evaluation(self) -> Evaluation:
+        coverage, days, _ = _adapt(self.ratios[:, 0], 1)
+        naive_coverage, _, _ = _adapt(self.naive, 1)
+        mae, naive_mae = self.errors
+        return Evaluation(
+            days=days,
+            coverage=coverage,
+            mae=mae if self.judged else None,
+            naive_coverage=naive_coverage,
+            naive_mae=naive_mae if self.judged else None,
+        )
+
+    def quantiles(self, *, leads_of: int) -> tuple[Any, Any]:
+        lows, highs = np.empty(leads_of), np.empty(leads_of)
+        for lead in range(leads_of):
+            _, _, miss = _adapt(self.ratios[:, lead], lead + 1)
+            lows[lead], highs[lead] = _interval(self.ratios[:, lead][-_MEMORY:], miss)
+        # A later day is never known better than an earlier one.
+        return np.minimum.accumulate(lows), np.maximum.accumulate(highs)
+
+    def peak_quantiles(self) -> Any:
+        """(median, 95%) log ratio of the day's peak by lead day, shape (leads, 2)."""
+        found = np.zeros((LEAD_DAYS, 2))
+        for lead in range(LEAD_DAYS):
+            pool = self.peaks[:, lead]
+            pool = pool[np.isfinite(pool)]
+            if len(pool) < 3:
+                found[lead] = (0.0, 0.5)
+                continue
+            middle = float(np.median(pool))
+            found[lead] = (middle, max(middle + _FLOOR, _quantile(pool, 0.95)))
+        found[:, 1] = np.maximum.accumulate(found[:, 1])
+        return found
+
+
+def _scores(y: Any, taught: Any, slot: Any, per_day: int) -> _Scores:
+    week = 7 * per_day
+    first = max(week, len(y) - ORIGINS * per_day)
+    first += (len(y) - first) % per_day
+    origins = range(first, len(y), per_day)
+    ratios = np.full((len(origins), LEAD_DAYS, per_day), np.nan)
+    naive = np.full((len(origins), per_day), np.nan)
+    peaks = np.full((len(origins), LEAD_DAYS), np.nan)
+    errors, naive_errors = [], []
+    for row, origin in enumerate(origins):
+        profile, level, _ = _model(taught, slot, origin, per_day)
+        end = min(len(y), origin + LEAD_DAYS * per_day)
+        came = y[origin:end]
+        told = profile[slot[origin:end]] * level
+        offset = max(_OFFSET * level, 1e-9)
+        score = np.log((came + offset) / (told + offset))
+        days = (end - origin) // per_day
+        ratios[row, :days] = score[: days * per_day].reshape(days, per_day)
+        highest = came[: days * per_day].reshape(days, per_day)
+        whole = np.isfinite(highest).mean(axis=1) > 0.75
+        tops = np.where(whole, np.nanmax(np.where(np.isfinite(highest), highest, -np.inf), axis=1), np.nan)
+        expected = told[: days * per_day].reshape(days, per_day).max(axis=1)
+        peaks[row, :days] = np.log((tops + offset) / (expected + offset))
+        before = y[origin - week : origin - week + per_day]
+        naive_offset = max(_OFFSET * level, 1e-9)
+        naive[row] = np.log((came[:per_day] + naive_offset) / (before + naive_offset))
+        both = np.isfinite(before) & np.isfinite(came[:per_day])
+        errors.append(np.abs(came[:per_day] - told[:per_day])[both])
+        naive_errors.append(np.abs(came[:per_day] - before)[both])
+    flat, naive_flat = np.concatenate(errors), np.concatenate(naive_errors)
+    both_errors = (float(flat.mean()), float(naive_flat.mean())) if len(flat) else (math.nan, math.nan)
+    return _Scores(ratios, peaks, naive, both_errors, len(flat))
+
+
+def _adapt(scores: Any, lead: int) -> tuple[float | None, int, float]:
+    """Play the past: (coverage, days judged, α now). At each origin only scores that had come by then are used."""
+    miss, hits, judged = MISS, 0.0, 0
+    pending: list[float | None] = []
+    for row in range(len(scores)):
+        known = scores[max(0, row - lead + 1 - _MEMORY) : max(0, row - lead + 1)]
+        if row >= lead and pending[row - lead] is not None:
+            miss += ADAPT * (MISS - (pending[row - lead] or 0.0))
+        came = scores[row][np.isfinite(scores[row])]
+        if np.isfinite(known).any(axis=1).sum() < 7 or not len(came):
+            pending.append(None)
+            continue
+        low, high = _interval(known, miss)
+        err = float(((came < low) | (came > high)).mean())
+        pending.append(err)
+        hits += 1 - err
+        judged += 1
+    return (hits / judged if judged else None), judged, miss
+
+
+def _interval(scores: Any, miss: float) -> tuple[float, float]:
+    """Quantiles of the pooled scores, two-sided; wider where few days speak, and never narrower than a floor."""
+    pool = scores[np.isfinite(scores)]
+    if len(pool) < 3:
+        return -0.7, 0.7
+    low, high = -_quantile(-pool, 1 - miss / 2), _quantile(pool, 1 - miss / 2)
+    days = len(scores)
+    if days < 14:
+        low, high = (low - abs(low) * 2 / days, high + abs(high) * 2 / days)
+    return min(low, -_FLOOR), max(high, _FLOOR)
+
+
+def _quantile(pool: Any, share: float) -> float:
+    """The quantile; past the last of them, the largest and a tenth of the spread for each hundredth more."""
+    if share >= 1:
+        return float(pool.max() + (share - 0.99) * 10 * max(_FLOOR, pool.std()))
+    return float(np.quantile(pool, max(0.5, share)))
+
+
+def _growth(y: Any, week: int) -> tuple[float, float]:
+    """Log growth per week by Theil–Sen over the weeks' means, and its standard deviation.
+
+    With less than six weeks no growth is believed, and its uncertainty is that of the levels seen.
+    """
+    count = min(13, len(y) // week)
+    tail = y[len(y) - count * week :].reshape(count, week)
+    measured = np.isfinite(tail).mean(axis=1) > 0.5
+    means = np.where(measured, np.nansum(tail, axis=1) / np.maximum(1, np.isfinite(tail).sum(axis=1)), np.nan)
+    at = np.flatnonzero(measured & (means > 0))
+    if len(at) < 3:
+        return 0.0, 0.03
+    levels = np.log(means[at])
+    one, two = np.triu_indices(len(at), 1)
+    slope = float(np.median((levels[two] - levels[one]) / (at[two] - at[one])))
+    rest = levels - slope * at
+    noise = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    sd = max(0.005, noise / math.sqrt(float(((at - at.mean()) ** 2).sum())))
+    return (slope, sd) if len(at) >= 6 else (0.0, max(sd, abs(slope)))
+
+
+def _peaks(point: Any, per_day: int, quantiles: Any, growth_sd: float) -> tuple[Any, Any]:
+    days = len(point) // per_day
+    tops = point[: days * per_day].reshape(days, per_day).max(axis=1) if days else np.zeros(0)
+    leads = np.minimum(np.arange(days), LEAD_DAYS - 1)
+    weeks = (np.arange(days) + 1) / 7
+    wider = np.sqrt(np.maximum(1.0, weeks))
+    middle = quantiles[leads, 0]
+    spread = quantiles[leads, 1] - middle
+    drift = 1.645 * growth_sd * np.where(weeks > 1, weeks, 0.0)
+    return tops * np.exp(middle), tops * np.exp(middle + np.sqrt((spread * wider) ** 2 + drift**2))
