@@ -50,6 +50,8 @@ class Reading:
     def value(self, node: Node, wanted: Any, path: Path) -> Any:  # noqa: PLR0911  one for each sort of type
         """The data at ``node`` as the type ``wanted`` has it; what does not fit is noted."""
         kind, extra = _plain_type(wanted)
+        if kind is Any:
+            return self.document.value(path)
         if get_origin(kind) in (Union, types.UnionType):
             return self._one_of(node, get_args(kind), path)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -81,6 +83,9 @@ class Reading:
         ]
         if isinstance(node, MappingNode) and structs:
             return self.value(node, structs[0], path)
+        lists = [each for each in options if get_origin(_plain_type(each)[0]) is list]
+        if isinstance(node, SequenceNode) and lists:
+            return self.value(node, lists[0], path)
         others = [each for each in options if each not in structs]
         return self.value(node, (others or structs)[0], path)
 
