@@ -169,7 +169,7 @@ def test_every_command_shown_exists_with_its_options(page: Path) -> None:
 
 @functools.cache
 def help_of(path: tuple[str, ...]) -> str | None:
-    """The help of ``watchbill noun verb`` (or ``noun group verb``); of ``watchbill noun`` when it is no group; else None."""
+    """The help of ``watchbill noun verb`` (or of a group in a group), or of a command; None when there is none."""
     if not path:
         return CliRunner().invoke(app, ["--help"]).output
     entry = next((entry for entry in COMMANDS if entry.name == path[0]), None)
@@ -177,6 +177,8 @@ def help_of(path: tuple[str, ...]) -> str | None:
         return None
     asked = [*(path if entry.group else path[:1]), "--help"]
     ran = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+    if ran.exit_code != 0 and len(path) > 2:
+        return help_of(path[:2])  # the third word was an argument
     return ran.output if ran.exit_code == 0 else None
 
 

@@ -70,6 +70,14 @@ def test_in_quiet_hours_the_step_advances_at_once_and_an_important_page_pierces_
     assert "alice" in stage.addresses(), "declared: it pierces her quiet hours"
 
 
+def test_when_everybody_is_quiet_the_fallback_is_woken_all_the_same(stage: Stage) -> None:
+    """page.escalating"""
+    for name in stage.people:
+        rule(stage, name, PersonalRule(quiet=(QuietHours(from_time="00:00", to_time="00:00"),)))
+    stage.fire("slow", severity="warning")
+    assert stage.addresses(), stage.story()
+
+
 def test_the_first_page_about_each_service_is_never_delayed(stage: Stage) -> None:
     """notification.queued"""
     for number in range(6):

@@ -50,8 +50,11 @@ class World(Protocol):
         """How many round-robin turns the team has taken before this one."""
         ...
 
-    def plans(self, person_ids: Collection[UUID]) -> Mapping[UUID, Sequence[Any]]:
-        """How each of these people is reached now; those who cannot be, or are gone, are left out."""
+    def plans(self, person_ids: Collection[UUID], *, pierce: bool = False) -> Mapping[UUID, Sequence[Any]]:
+        """How each of these people is reached now; those who cannot be, or are gone, are left out.
+
+        With ``pierce`` quiet hours keep nobody out.
+        """
         ...
 
     def channels(self, team_id: UUID | None, name: str) -> Sequence[Any]:
@@ -120,12 +123,15 @@ def _in_turn(world: World, team_id: UUID) -> tuple[dict[UUID, Sequence[Any]], se
 
 
 def _fallback(world: World) -> tuple[Mapping[UUID, Sequence[Any]], set[UUID]]:
-    """The fallback team's people; without one (or without anybody to reach in it) every administrator."""
+    """The fallback team's people; without one (or without anybody to reach in it) every administrator.
+
+    Past them there is nobody, so quiet hours give way: a page that everybody sleeps through would be lost until morning.
+    """
     team_id = world.fallback_team()
     if team_id is not None:
         people = _answering(world, team_id)
-        plans = world.plans(people)
+        plans = world.plans(people, pierce=True)
         if plans:
             return plans, set(people)
     administrators = set(world.administrators())
-    return world.plans(sorted(administrators)), administrators
+    return world.plans(sorted(administrators), pierce=True), administrators

@@ -85,7 +85,7 @@ class DatabaseWorld:
         counted = statement.on_conflict_do_update(index_elements=["team_id"], set_={"taken": round_robin.c.taken + 1})
         return int(self._tx.execute(counted.returning(round_robin.c.taken)).scalar_one()) - 1
 
-    def plans(self, person_ids: Collection[UUID]) -> Mapping[UUID, Sends]:
+    def plans(self, person_ids: Collection[UUID], *, pierce: bool = False) -> Mapping[UUID, Sends]:
         """See `World`: active people, by their own rules; in their quiet hours only important pages reach them."""
         wanted = sorted(set(person_ids))
         people = identity.people(self._tx, ids=wanted)
@@ -96,7 +96,7 @@ class DatabaseWorld:
             person: identity.plan_sends(
                 methods=methods[person],
                 rule=rules.get(person),
-                urgency="important" if self._important else "default",
+                urgency="important" if self._important or pierce else "default",
                 time_zone=people[person].time_zone,
                 now=self._at,
             )
