@@ -125,7 +125,7 @@ def _in_turn(world: World, team_id: UUID) -> tuple[dict[UUID, Sequence[Any]], se
 def _fallback(world: World) -> tuple[Mapping[UUID, Sequence[Any]], set[UUID]]:
     """The fallback team's people; without one (or without anybody to reach in it) every administrator.
 
-    Past them there is nobody, so quiet hours give way: a page that everybody sleeps through would be lost until morning.
+    Past them there is nobody, so quiet hours give way: a page that everybody sleeps through is lost until morning.
     """
     team_id = world.fallback_team()
     if team_id is not None:
