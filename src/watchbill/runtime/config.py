@@ -128,7 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     telegram_url: Annotated[str, Meta(description="Telegram's Bot API.")] = "https://api.telegram.org"
     channel_limits: Annotated[
         str,
-        Meta(description="How fast each channel may be used by all pagers together: name=messages a second/burst, …"),
+        Meta(
+            description="How fast each channel may be used by all pagers together: name=messages a second/burst, "
+            "comma separated."
+        ),
     ] = "sms=10/30,voice=1/10,slack=1/20,mattermost=5/20,telegram=20/30"
     heartbeat_urls: Annotated[
         str | None,

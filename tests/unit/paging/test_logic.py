@@ -9,8 +9,8 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from watchbill.features.paging import logic
-from watchbill.features.paging.policy import policy_of
 from watchbill.features.paging.model import EscalationPolicy, Step
+from watchbill.features.paging.policy import policy_of
 
 names = st.sampled_from(["on-call", "next-on-call", "team", "leads", "person:alice@example.org"])
 steps = st.builds(Step, notify=st.lists(names, min_size=1, max_size=3).map(tuple), wait_seconds=st.integers(1, 86_400))
