@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 XDIST ?= 2
 ONLY ?=
 SECONDS ?= 60
+SEED ?=
 
 .PHONY: help setup demo demo-once test check lint types contracts docs bench soak constraints browser clean
 
@@ -15,7 +16,7 @@ help:
 	@echo "make check   what CI runs: tests, lint, types, import contracts, docs"
 	@echo "make docs    write docs/reference from the code"
 	@echo "make bench   measure; ONLY=name for one figure"
-	@echo "make soak    simulate weeks of paging with faults; SECONDS=60"
+	@echo "make soak    simulate weeks of paging with faults; SECONDS=60 SEED=n"
 
 setup: $(READY)
 
@@ -61,7 +62,7 @@ bench: $(READY)
 	$(BIN)/python -m bench $(ONLY)
 
 soak: $(READY)
-	$(BIN)/python -m bench.soak $(SECONDS)
+	$(BIN)/python -m bench.soak $(SECONDS) $(SEED)
 
 constraints:
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-version 3.11 --universal --all-extras --group dev --group examples --group sdk --group bench --no-annotate --no-header --no-emit-index-url --upgrade -o constraints.txt pyproject.toml sdk/pyproject.toml

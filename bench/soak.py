@@ -1,231 +1,163 @@
 """Paging under random faults on the virtual clock: ``python -m bench.soak [SECONDS] [SEED]``.
 
-Teams, alerts, answers, failing providers, an absent pager and processes that die at commits are drawn from a
-seed; the database is real. After each stretch these must hold:
-
-- an accepted alert that pages has an incident, and each open incident of such an alert a page;
-- a page that escalates has its next step waiting in a due row (nothing stalls);
-- nothing of an epoch is sent after the acknowledgement of that epoch was committed;
-- once providers work again, every page that nobody has answered reaches somebody.
+Each life draws an organisation, its incidents, its people and everything that goes wrong from its own seed, and lives
+for ten days against a real database (see `bench._sim_life`; what must hold is in `bench._sim_check`). Lives follow each
+other, SEED, SEED + 1 …, on every core; ``SECONDS=1 SEED=n`` lives life n alone once more.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
+import psycopg
 
-from tests.journeys.stage import Stage
-from watchbill.features import alerts, paging
-from watchbill.features.paging import Message, SendOutcome
+from bench._sim_life import Life, Report, forget
 from watchbill.kernel.clock import VirtualClock
-from watchbill.kernel.errors import Conflict, Forbidden
 from watchbill.runtime import migrate
-from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.postgres import EmbeddedPostgres
+from watchbill.runtime.postgres.server import DATABASE
 
-TEAMS = 6
-START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
-class ProcessDied(BaseException):
-    """Not an `Exception`: a killed process runs no handler."""
+DAYS = 10.0
 
 
-class Faulty(Database):
-    """A database whose process dies now and then, just before or just after a commit."""
-
-    dice: random.Random
-    chance = 0.0
-    deaths = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[Tx]:
-        with super().transaction() as tx:
-            yield tx
-            self._maybe_die()
-        self._maybe_die()
-
-    def _maybe_die(self) -> None:
-        if self.chance and self.dice.random() < self.chance:
-            self.deaths += 1
-            raise ProcessDied
-
-
-class Soak:
-    """One organisation, lived through from one seed."""
-
-    def __init__(self, url: str, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.clock = VirtualClock(START)
-        self.db = Faulty(url, name="soak", clock=self.clock)
-        self.db.dice = self.dice
-        self.faults = 0
-        self.provider_faults = True
-        self.stage = Stage(self.db, self.clock)
-        self.stage._send._send = self._provider
-        self.stage.team("platform", "dana", fallback=True)
-        for number in range(TEAMS):
-            self.stage.team(f"team{number}", *(f"p{number}{letter}" for letter in "abc"))
-            around = (f"service{number - 1}",) if number else ()
-            self.stage.service(f"service{number}", owner=f"team{number}", tier=number % 4 + 1, depends_on=around)
-
-    def _provider(self, message: Message) -> SendOutcome:
-        luck = self.dice.random() if self.provider_faults else 1.0
-        if luck < 0.25:
-            self.faults += 1
-            return SendOutcome(sent=False, permanent=luck < 0.08, error="the provider is unwell")
-        self.stage.sent.append((self.clock.now(), message))
-        return SendOutcome(sent=True)
-
-    def mortal(self, act: Callable[[], Any]) -> None:
-        """Do it, in a process that may die; what it left behind is somebody else's from here on."""
-        self.db.chance = 0.01
-        try:
-            act()
-        except ProcessDied:
-            self.faults += 1
-        except (Conflict, Forbidden):
-            pass  # somebody else was quicker, or this person may not: both are answers
-        finally:
-            self.db.chance = 0.0
-
-    def hour(self) -> None:
-        """A stretch of life: some events, some answers, time passing with or without a pager."""
-        for _ in range(self.dice.randint(1, 4)):
-            self.mortal(self._event)
-            self.mortal(self.stage.work)
-            if self.dice.random() < 0.6:
-                self.mortal(self._answer)
-            if self.dice.random() < 0.05:
-                self.faults += 1  # the pager is away: time passes and nobody works
-                self.clock.advance(timedelta(minutes=self.dice.randint(1, 30)))
-            minutes = timedelta(minutes=self.dice.randint(1, 25))
-            self.mortal(lambda minutes=minutes: self.stage.wait(minutes))
-
-    def _event(self) -> None:
-        service = self.dice.randrange(TEAMS + 1)  # one more than there are: nobody's
-        event = alerts.Event(
-            identity=f"a{self.dice.randrange(40)}",
-            action="trigger" if self.dice.random() < 0.6 else "resolve",
-            title="soak",
-            service=f"service{service}",
-            declares=self.dice.random() < 0.2,
-        )
-        self.stage.post(event)
-
-    def _answer(self) -> None:
-        with self.db.transaction() as tx:
-            lines = paging.incident_list(tx, state="open")
-        if not lines:
-            return
-        line = self.dice.choice(lines)
-        people = [login for login, _ in self.stage.people.items()]
-        self.dice.shuffle(people)
-        act = self.stage.acknowledge if self.dice.random() < 0.7 else self.stage.resolve
-        for login in people:
-            try:
-                act(login, line.incident.number)
-                return
-            except Forbidden:
-                continue
-
-    def lost(self) -> list[str]:
-        """What broke a promise, in words."""
-        found: list[str] = []
-        with self.db.transaction() as tx:
-            for what, query in _PROMISES.items():
-                broken = tx.execute(sa.text(query)).scalar_one()
-                if broken:
-                    found.append(f"{what}: {broken}")
-        return found
-
-    def calm(self) -> list[str]:
-        """Providers work again, nobody answers for two hours: every open page must have reached somebody."""
-        self.provider_faults = False
-        self.clock.advance(timedelta(minutes=5))  # leases of dead processes run out
-        self.stage.wait(timedelta(hours=2))
-        found = self.lost()
-        with self.db.transaction() as tx:
-            silent = tx.execute(sa.text(_UNREACHED)).scalar_one()
-        self.provider_faults = True
-        return [*found, *([f"pages that reached nobody: {silent}"] if silent else [])]
-
-
-_PROMISES = {
-    "alerts that page without an incident": (
-        "SELECT count(*) FROM alert a WHERE a.state = 'firing' AND a.urgency = 'page' AND a.environment = 'production'"
-        " AND a.incident_id IS NULL AND NOT EXISTS"
-        " (SELECT 1 FROM due_row d WHERE d.kind = 'alert.route' AND d.subject = a.id::text)"
-    ),
-    "open incidents with a firing alert and no page": (
-        "SELECT count(*) FROM incident i WHERE i.state = 'open' AND EXISTS"
-        " (SELECT 1 FROM alert a WHERE a.incident_id = i.id AND a.state = 'firing')"
-        " AND NOT EXISTS (SELECT 1 FROM page p WHERE p.incident_id = i.id AND p.state <> 'ended')"
-    ),
-    "escalating pages without a next step": (
-        "SELECT count(*) FROM page p WHERE p.state = 'escalating' AND NOT EXISTS"
-        " (SELECT 1 FROM due_row d WHERE d.kind = 'page.step' AND d.subject = p.id::text)"
-    ),
-    "notifications sent after their epoch was acknowledged": (
-        "SELECT count(*) FROM ledger_entry sent JOIN ledger_entry acknowledged"
-        " ON acknowledged.subject_id = sent.subject_id AND acknowledged.name = 'page.acknowledged'"
-        " AND acknowledged.data->>'epoch' = sent.data->>'epoch' AND sent.at > acknowledged.at"
-        " WHERE sent.name = 'notification.sent'"
-    ),
-}
-_UNREACHED = (
-    "SELECT count(*) FROM page p WHERE p.state = 'escalating' AND NOT EXISTS"
-    " (SELECT 1 FROM notification n WHERE n.page_id = p.id AND n.epoch = p.epoch AND n.state IN ('sent', 'delivered'))"
-)
-
-
-def soak(url: str, *, seconds: float, seed: int) -> int:
-    """Live until the time is over; prints the closing line and returns how many promises were broken."""
-    life = Soak(url, seed)
+def lives(url: str, seeds: Iterable[int], *, seconds: float, days: float = DAYS) -> Iterator[Report]:
+    """One life after the other until the time is over; at least one. A broken promise ends it."""
     until = time.monotonic() + seconds
-    broken: list[str] = []
-    hours = 0
-    while not broken and time.monotonic() < until:
-        life.hour()
-        hours += 1
-        if hours % 10 == 0:
-            broken = life.calm()
-    broken = broken or life.calm()
-    days = (life.clock.now() - START) / timedelta(days=1) * TEAMS
-    for line in broken:
-        print(f"LOST {line}")
-    print(
-        f"soak: {days:,.0f} team-days simulated, {life.faults + life.db.deaths} faults injected,"
-        f" {len(broken)} pages lost, seed {seed}"
+    try:
+        for seed in seeds:
+            report = Life(url, seed, days=days).live()
+            yield report
+            if report.lost or time.monotonic() >= until:
+                return
+    finally:
+        forget(url)
+
+
+def closing_line(reports: Iterable[Report], *, seed: int, seconds: float) -> str:
+    """What was simulated, in one line."""
+    all_of = list(reports)
+    team_days = sum(report.team_days for report in all_of)
+    faults = sum(sum(report.faults.values()) for report in all_of)
+    lost = sum(len(report.lost) for report in all_of)
+    pages, sent = sum(report.pages for report in all_of), sum(report.sent for report in all_of)
+    repeated = sum(report.repeated for report in all_of)
+    rate = team_days / max(seconds, 0.001) * 60
+    return (
+        f"soak: {team_days:,.0f} team-days simulated ({rate:,.0f} a minute), {len(all_of)} seeds, {pages:,} pages,"
+        f" {sent:,} messages ({repeated} repeated), {faults:,} faults injected, {lost} pages lost, seed {seed}"
     )
-    life.db.dispose()
-    return len(broken)
+
+
+def say_lost(report: Report) -> None:
+    """The broken promises of one life, and how to see them again."""
+    for line in report.lost:
+        print(f"LOST seed {report.seed}: {line}")
+    if report.lost:
+        print(f"again: make soak SECONDS=1 SEED={report.seed}", flush=True)
+
+
+def soak(url: str, *, seconds: float, seed: int, days: float = DAYS) -> int:
+    """Live in this process until the time is over; prints the closing line, returns how many promises were broken."""
+    began = time.monotonic()
+    reports = []
+    for report in lives(url, range(seed, sys.maxsize), seconds=seconds, days=days):
+        reports.append(report)
+        say_lost(report)
+    print(closing_line(reports, seed=seed, seconds=time.monotonic() - began))
+    return sum(len(report.lost) for report in reports)
+
+
+def _core(url: str, first: int, step: int, seconds: float, out: multiprocessing.Queue[Report | None]) -> None:
+    try:
+        for report in lives(url, range(first, sys.maxsize, step), seconds=seconds):
+            out.put(report)
+    finally:
+        out.put(None)
+
+
+def _on_every_core(urls: list[str], *, seconds: float, seed: int) -> list[Report]:
+    spawn = multiprocessing.get_context("spawn")
+    out: multiprocessing.Queue[Report | None] = spawn.Queue()
+    cores = [
+        spawn.Process(target=_core, args=(url, seed + number, len(urls), seconds, out))
+        for number, url in enumerate(urls)
+    ]
+    for core in cores:
+        core.start()
+    reports: list[Report] = []
+    running = len(cores)
+    while running:
+        report = out.get()
+        if report is None:
+            running -= 1
+            continue
+        reports.append(report)
+        say_lost(report)
+    for core in cores:
+        core.join()
+        if core.exitcode:
+            raise RuntimeError(f"a simulating process ended with {core.exitcode}")
+    return reports
+
+
+def _matrix(url: str, *, every: bool) -> int:
+    """The crash matrix of all ways; ``every`` also plays the crashes that nobody could tell from another."""
+    from tests.crash.matrix import START, enumerate_crashes, organise, summary
+    from tests.crash.ways import WAYS
+
+    stage, db = organise(url, VirtualClock(START))
+    verdicts = []
+    for way, story in WAYS.items():
+        verdict = enumerate_crashes(way, story, stage, db, every=every)
+        verdicts.append(verdict)
+        for line in verdict.lost:
+            print(f"LOST {line}")
+    db.dispose()
+    print(summary(verdicts), flush=True)
+    return sum(len(verdict.lost) for verdict in verdicts)
 
 
 def main(arguments: list[str]) -> int:
     """``[SECONDS] [SEED]``; a fresh seed each time unless one is given."""
     seconds = float(arguments[0]) if arguments else 60.0
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().randrange(1_000_000)
-    print(f"soak: {seconds:g} s, seed {seed}", flush=True)
+    cores = 1 if seconds <= 1 else min(8, os.cpu_count() or 1)
+    print(f"soak: {seconds:g} s on {cores} cores, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="wbsoak-") as folder:
         os.chmod(folder, 0o711)
-        postgres = EmbeddedPostgres(Path(folder), settings={"fsync": "off", "synchronous_commit": "off"})
+        not_durable = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        postgres = EmbeddedPostgres(Path(folder), settings=not_durable)
         url = postgres.start()
         try:
             migrate.upgrade(url)
-            return 1 if soak(url, seconds=seconds, seed=seed) else 0
+            urls = [_copy(postgres, number) for number in range(cores)]
+            began = time.monotonic()
+            reports = _on_every_core(urls, seconds=seconds, seed=seed)
+            took = time.monotonic() - began
+            broken = sum(len(report.lost) for report in reports)
+            faults = sum((Counter(report.faults) for report in reports), Counter[str]())
+            print("faults: " + ", ".join(f"{count:,} {name}" for name, count in faults.most_common()))
+            if seconds > 1:
+                broken += _matrix(url, every=seconds >= 300)
+            print(closing_line(reports, seed=seed, seconds=took))
+            return 1 if broken else 0
         finally:
             postgres.stop()
+
+
+def _copy(postgres: EmbeddedPostgres, number: int) -> str:
+    name = f"life_{number}"
+    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+    return postgres.url_for(name)
 
 
 if __name__ == "__main__":
