@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import structlog
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from watchbill.kernel.clock import VirtualClock
@@ -29,6 +30,12 @@ _PREFIX = f"wbtest-{os.getuid()}-"
 _TEMPLATE = "watchbill_template"
 Empty = Callable[[], None]
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+
+
+# A run of every test takes fifty examples of each property; HYPOTHESIS_PROFILE=long takes a thousand.
+hypothesis_settings.register_profile("suite", max_examples=50, deadline=None)
+hypothesis_settings.register_profile("long", max_examples=1000, deadline=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

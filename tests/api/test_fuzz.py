@@ -23,7 +23,7 @@ def test_no_generated_request_breaks_the_api(app: Litestar, token: Token) -> Non
 
 def _try(operation: schemathesis.APIOperation, client: TestClient[Litestar], headers: dict[str, str]) -> None:  # type: ignore[type-arg]
     @settings(
-        max_examples=8,
+        max_examples=5,
         deadline=None,
         database=None,
         derandomize=True,
