@@ -241,10 +241,11 @@ class _Scores:
         self.naive = naive
         self.errors = errors
         self.judged = judged
+        self._adapted = _adapt(ratios[:, 0])
 
     def evaluation(self) -> Evaluation:
-        coverage, days, _ = _adapt(self.ratios[:, 0], 1)
-        naive_coverage, _, _ = _adapt(self.naive, 1)
+        coverage, days, _ = self._adapted
+        naive_coverage, _, _ = _adapt(self.naive)
         mae, naive_mae = self.errors
         return Evaluation(
             days=days,
@@ -256,8 +257,8 @@ class _Scores:
 
     def quantiles(self, *, leads_of: int) -> tuple[Any, Any]:
         lows, highs = np.empty(leads_of), np.empty(leads_of)
+        _, _, miss = self._adapted
         for lead in range(leads_of):
-            _, _, miss = _adapt(self.ratios[:, lead], lead + 1)
             lows[lead], highs[lead] = _interval(self.ratios[:, lead][-_MEMORY:], miss)
         # A later day is never known better than an earlier one.
         return np.minimum.accumulate(lows), np.maximum.accumulate(highs)
@@ -311,21 +312,17 @@ def _scores(y: Any, taught: Any, slot: Any, per_day: int) -> _Scores:
     return _Scores(ratios, peaks, naive, both_errors, len(flat))
 
 
-def _adapt(scores: Any, lead: int) -> tuple[float | None, int, float]:
-    """Play the past: (coverage, days judged, α now). At each origin only scores that had come by then are used."""
+def _adapt(scores: Any) -> tuple[float | None, int, float]:
+    """Play the past a day ahead: (coverage, days judged, α now). An origin knows only the scores of earlier ones."""
     miss, hits, judged = MISS, 0.0, 0
-    pending: list[float | None] = []
     for row in range(len(scores)):
-        known = scores[max(0, row - lead + 1 - _MEMORY) : max(0, row - lead + 1)]
-        if row >= lead and pending[row - lead] is not None:
-            miss += ADAPT * (MISS - (pending[row - lead] or 0.0))
+        known = scores[max(0, row - _MEMORY) : row]
         came = scores[row][np.isfinite(scores[row])]
         if np.isfinite(known).any(axis=1).sum() < 7 or not len(came):
-            pending.append(None)
             continue
         low, high = _interval(known, miss)
         err = float(((came < low) | (came > high)).mean())
-        pending.append(err)
+        miss += ADAPT * (MISS - err)
         hits += 1 - err
         judged += 1
     return (hits / judged if judged else None), judged, miss
