@@ -331,13 +331,21 @@ class Life:
     # What people do
 
     def _react(self, item: Item) -> None:
-        """Some incidents nobody looks at; of the others somebody does something sooner or later."""
-        person = item.notification.person_id
-        ignored = self._ignored.setdefault(item.incident.id, self.dice.random() < 0.25)
-        if person is None or ignored or self.dice.random() > 0.5:
+        """Some incidents nobody looks at for hours; of the others somebody does something sooner or later."""
+        person, number = item.notification.person_id, item.incident.number
+        if person is None:
+            return
+        if item.incident.id not in self._ignored:
+            self._ignored[item.incident.id] = self.dice.random() < 0.25
+            hours = timedelta(minutes=self.dice.randint(90, 180))
+            self._later(
+                hours,
+                lambda: self._person(person, lambda tx, me: paging.resolve_incident(tx, number=number, caller=me)),
+            )
+        if self._ignored[item.incident.id] or self.dice.random() > 0.5:
             return
         after = timedelta(seconds=self.dice.choice((5, 30, 90, 240, 600)))
-        self._later(after, lambda: self._answer(person, item.notification.id, item.incident.number))
+        self._later(after, lambda: self._answer(person, item.notification.id, number))
 
     def _answer(self, person: UUID, notification_id: UUID, number: int) -> None:
         dice = self.dice

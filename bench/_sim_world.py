@@ -152,7 +152,7 @@ class Organisation:
             step: dict[str, Any] = {"notify": dice.sample(targets, k=dice.randint(1, 2))}
             step["wait"] = f"{dice.randint(1, 8)}m"
             if dice.random() < 0.15:
-                step["callEvery"] = f"{dice.choice((20, 60, 120, 300))}s"
+                step["callEvery"] = f"{dice.choice((30, 90, 120, 300))}s"
             if dice.random() < 0.2:
                 step["during"] = dice.choice(("office-hours", "out-of-hours"))
             if dice.random() < 0.15:
