@@ -49,6 +49,7 @@ NOUNS: tuple[str, ...] = (
     "slo_report",
     "changes",
     "gate",
+    "capacity",
     "traces",
     "test_page",
     "ledger",

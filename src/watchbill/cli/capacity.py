@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watchbill.cli import capacity_plan
 from watchbill.cli.output import Home, Json, emit
 from watchbill.kernel.errors import Invalid, NotFound
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 app = typer.Typer(help="Demand, capacity and forecasts: when it runs out, and what to order by when.")
+app.command("list")(capacity_plan.listing)
+app.command()(capacity_plan.forecast)
+app.command()(capacity_plan.whatif)
+app.command()(capacity_plan.push)
+app.command()(capacity_plan.export)
+app.command()(capacity_plan.review)
 
 
 @app.command()
@@ -52,7 +59,7 @@ def fit(
     if save is not None and refusal is None:
         from watchbill.cli.client import Client, path_part
 
-        body = {"points": test.points, "latency_ms": latency_ms, "capacity": answer["capacity"]}
+        body = {"fit": fitted, "points": test.points, "latency_ms": latency_ms}
         with Client.from_environment(home) as client:
             answer["saved"] = client.post(f"/api/v1/capacity/{path_part(save)}/curve", body)
     emit(answer, json=json, table=_fitted)

@@ -9,7 +9,7 @@ import msgspec
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, World
 from watchbill.manifest.gather import gather
-from watchbill.manifest.sections import escalation, gate, objectives, on_call, ownership, people, rollback
+from watchbill.manifest.sections import capacity, escalation, gate, objectives, on_call, ownership, people, rollback
 
 CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     people.check,
@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     gate.check,
     objectives.check,
     rollback.check,
+    capacity.check,
 )
 """One of each section."""
 

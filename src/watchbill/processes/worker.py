@@ -39,6 +39,7 @@ def build(context: Context) -> Parts:
             Loop("old-alerts", lambda: forget(db, alerts.forget_alerts), idle_seconds=_HOUR),
             *_change_loops(db, context.settings),
             *_reaching_loops(db, context.settings, channels),
+            *_capacity_loops(db, context.settings),
             *_digest_loops(db, context.settings, channels),
         ]
     )
@@ -64,6 +65,17 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
     return [
         *sending_loops("suspects", db, duty, threads=_SENDERS),
         inside_loop("rollbacks", db, rollback.duties()),
+    ]
+
+
+def _capacity_loops(db: Database, settings: Settings) -> list[Loop]:
+    """Every night's forecasts, and those of services that something was just told about."""
+    from watchbill.features.capacity import nightly
+
+    observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
+    return [
+        Loop("capacity-night", lambda: min(0, nightly.work_night(db, observer)), idle_seconds=10 * _MINUTE),
+        inside_loop("capacity", db, [nightly.ForecastService()], batch=10),
     ]
 
 

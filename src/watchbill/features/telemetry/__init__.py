@@ -2,6 +2,7 @@
 
 from watchbill.features.telemetry import asking
 from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace, PutCounts
+from watchbill.features.telemetry.calls import GetCalls, TraceCalls
 from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
@@ -26,6 +27,7 @@ from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Vers
 __all__ = [
     "CountColumns",
     "FindTraces",
+    "GetCalls",
     "GetCounts",
     "GetLogs",
     "GetTrace",
@@ -45,6 +47,7 @@ __all__ = [
     "SliceCount",
     "Span",
     "TelemetryStore",
+    "TraceCalls",
     "TraceLine",
     "VersionSlice",
     "Versions",

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from watchbill.features.telemetry import counts, traces
+from watchbill.features.telemetry.calls import GetCalls, TraceCalls, calls_of
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.model import CountColumns, LogLine, Outcome, Span, TraceLine
 from watchbill.features.telemetry.versions import GetVersions, Versions, versions_of
@@ -80,7 +81,7 @@ class PutCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag=
     counts: Annotated[list[tuple[datetime, float, float]], Meta(max_length=1000)]
 
 
-Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | PutCounts
+Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | GetCalls | PutCounts
 
 ANSWERS: Mapping[type[Any], Any] = {
     FindTraces: list[TraceLine],
@@ -89,6 +90,7 @@ ANSWERS: Mapping[type[Any], Any] = {
     GetCounts: CountColumns,
     PutCounts: int,
     GetVersions: Versions,
+    GetCalls: list[TraceCalls],
 }
 """The type of each question's answer."""
 
@@ -133,6 +135,9 @@ def answer(engine: Engine, question: Question) -> Any:
         case GetVersions():
             _check_range(question.start_at, question.end_at)
             return versions_of(engine, question)
+        case GetCalls():
+            _check_range(question.start_at, question.end_at)
+            return calls_of(engine, question)
 
 
 def _check_range(start_at: datetime, end_at: datetime) -> None:
