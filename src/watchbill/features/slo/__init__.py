@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watchbill.features.slo.actions import sync_all, sync_objectives
+from watchbill.features.slo.calendar import usual_length
 from watchbill.features.slo.model import (
     STATES,
+    AlertWindow,
     Budget,
     BurnWindow,
+    Calendar,
     DroppedWindow,
     Measure,
     Objective,
@@ -63,8 +66,10 @@ def build_evaluator(*, db: Database, source: CountSource, settings: Settings) ->
 
 __all__ = [
     "STATES",
+    "AlertWindow",
     "Budget",
     "BurnWindow",
+    "Calendar",
     "DroppedWindow",
     "Kept",
     "Measure",
@@ -101,4 +106,5 @@ __all__ = [
     "states",
     "sync_all",
     "sync_objectives",
+    "usual_length",
 ]

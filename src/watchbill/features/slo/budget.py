@@ -15,6 +15,24 @@ def budget(*, bad: int, total: int, share: Fraction) -> Budget:
     return Budget(bad=bad, total=total, allowed=allowed, spent=spent, remaining=1 - spent)
 
 
+def period_budget(
+    *, bad: int, total: int, share: Fraction, elapsed: Fraction, whole: int | None = None
+) -> tuple[Budget, Fraction]:
+    """The budget of a calendar's period that is not over, and what of the whole period's remains if traffic goes on.
+
+    How many events the whole period will have is not known before its end, so what is spent is told of the events so
+    far. Time slices are known: ``whole`` is how many there will be, and the budget is told of them.
+
+    Args:
+        elapsed: the share of the period that has passed, in (0, 1].
+    """
+    if whole is not None:
+        known = budget(bad=bad, total=max(whole, total), share=share)
+        return known, known.remaining
+    so_far = budget(bad=bad, total=total, share=share)
+    return so_far, 1 - so_far.spent * elapsed
+
+
 def as_decimal(value: Fraction, *, places: int = 6) -> Decimal:
     """A fraction for people and for the database, rounded half to even to ``places``."""
     return Decimal(round(value * 10**places)).scaleb(-places)

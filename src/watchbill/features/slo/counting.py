@@ -11,7 +11,7 @@ import numpy as np
 
 from watchbill.features import telemetry
 from watchbill.features.slo import slicing
-from watchbill.features.slo.definitions import Definition, slice_of
+from watchbill.features.slo.definitions import Definition, slice_of, window_seconds_of
 from watchbill.features.slo.history import CountHistory, Ints
 
 
@@ -78,7 +78,7 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
     width = history.slice_seconds
     rows = history.rows([definition.slo.id for definition in definitions])
     last = slice_of(now, width)
-    longest = max(definition.slo.window_seconds for definition in definitions) // width + history.bucket_slices
+    longest = max(window_seconds_of(definition.slo) for definition in definitions) // width + history.bucket_slices
     given = any(definition.slo.source is not None for definition in definitions)
     oldest_fine = last - history.fine_slices + 1
     for first, until in _parts(last - longest, oldest_fine - 1, last, width):

@@ -11,13 +11,17 @@ import msgspec
 
 from watchbill.features import catalog, telemetry
 from watchbill.features.slo import logic, store
+from watchbill.features.slo.calendar import Period, most_length, period_at
 from watchbill.features.slo.model import Plan, Slo
-from watchbill.features.slo.objectives import plan_windows
+from watchbill.features.slo.objectives import plan_of
 from watchbill.runtime.db import Tx
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """One SLO in its place. ``watches_traffic``: the one objective of its operation that notices silence."""
+    """One SLO in its place. ``watches_traffic``: the one objective of its operation that notices silence.
+
+    ``period``: the calendar's period of now, where the window is one.
+    """
 
     slo: Slo
     service: str
@@ -25,6 +29,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     match: telemetry.OperationMatch
     plan: Plan
     watches_traffic: bool
+    period: Period | None = None
 
 
 class Definitions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,19 @@ class Definitions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest_window_seconds(self) -> int:
-        return max((item.slo.window_seconds for item in self.items), default=0)
+        return max((window_seconds_of(item.slo) for item in self.items), default=0)
+
+    @property
+    def turns_at(self) -> datetime | None:
+        """When the first of the calendar's periods ends."""
+        return min((item.period.end for item in self.items if item.period is not None), default=None)
+
+
+def window_seconds_of(slo: Slo) -> int:
+    """How far back counts are needed for the budget."""
+    if slo.calendar is None:
+        return slo.window_seconds
+    return max(slo.window_seconds, int(most_length(slo.calendar).total_seconds()))
 
 
 def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
@@ -60,10 +77,9 @@ def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
             service=services[slo.service_id].name,
             operation=operations[slo.operation_id].name,
             match=_match(slo, services[slo.service_id], operations[slo.operation_id]),
-            plan=plan_windows(
-                budget_share=slo.budget_share, window_seconds=slo.window_seconds, slice_seconds=slice_seconds
-            ),
+            plan=plan_of(slo, slice_seconds=slice_seconds),
             watches_traffic=slo.id in watchers,
+            period=None if slo.calendar is None else period_at(slo.calendar, tx.now),
         )
         for slo in slos
     ]

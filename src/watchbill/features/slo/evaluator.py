@@ -17,7 +17,7 @@ import structlog
 from watchbill.features import alerts
 from watchbill.features.slo import counting, logic, outcome, store, traffic
 from watchbill.features.slo.counting import CountSource
-from watchbill.features.slo.definitions import Definitions, load_definitions, slice_of
+from watchbill.features.slo.definitions import Definitions, load_definitions, slice_of, window_seconds_of
 from watchbill.features.slo.history import CountHistory, Ints
 from watchbill.features.slo.model import STATES, StateRow
 from watchbill.kernel.errors import Unavailable
@@ -97,7 +97,11 @@ class Evaluator:
                 if not store.take_lease(tx, holder=self.holder, until=tx.now + LEASE_FOR):
                     self._definitions = None  # another evaluates; read everything anew when it is ours again
                     return tx.now, False
-                if self._definitions is None or store.definitions_mark(tx) != self._definitions.mark:
+                if (
+                    self._definitions is None
+                    or store.definitions_mark(tx) != self._definitions.mark
+                    or _turned(self._definitions, tx.now)
+                ):
                     self._load(tx)
                 return tx.now, True
         except Unavailable:
@@ -124,11 +128,16 @@ class Evaluator:
             {
                 item.slo.id: logic.window_lengths(
                     item.plan,
-                    window_slices=-(-item.slo.window_seconds // self.slice_seconds),
+                    window_slices=-(-window_seconds_of(item.slo) // self.slice_seconds),
                     fresh_slices=min(fresh, 12) if self.slice_seconds >= 10 else fresh,
                 )
                 for item in definitions.items
-            }
+            },
+            since={
+                item.slo.id: slice_of(item.period.begin, self.slice_seconds)
+                for item in definitions.items
+                if item.period is not None
+            },
         )
         self._restore(definitions, written, tx.now)
         self._definitions = definitions
@@ -256,8 +265,13 @@ class Evaluator:
                 for item, described, _ in moved:
                     tx.hint("watchbill_live", f"slo:{item.slo.id}")
                     log.info(
-                        "slo changed", service=item.service, operation=item.operation, slo=item.slo.name,
-                        state=described.state, tier=described.tier, why=described.reason,
+                        "slo changed",
+                        service=item.service,
+                        operation=item.operation,
+                        slo=item.slo.name,
+                        state=described.state,
+                        tier=described.tier,
+                        why=described.reason,
                     )
         self._written.update({row.slo_id: Written(row.state, row.tier, row.cause) for row in states})
         if minute:
@@ -280,3 +294,8 @@ class Evaluator:
                 store.delete_series_before(tx, before=now - SERIES_KEPT)
                 self._purged_at = now
         self._series_at = now
+
+
+def _turned(definitions: Definitions, now: datetime) -> bool:
+    """Whether a calendar's period has ended since these were read."""
+    return definitions.turns_at is not None and now >= definitions.turns_at

@@ -70,11 +70,13 @@ class CountHistory:
         """Row numbers of these SLOs, for `update` and `sums`."""
         return np.fromiter((self._rows[slo_id] for slo_id in slo_ids), dtype=np.int64, count=len(slo_ids))
 
-    def define(self, windows: Mapping[UUID, Sequence[int]]) -> list[UUID]:
+    def define(self, windows: Mapping[UUID, Sequence[int]], *, since: Mapping[UUID, int] | None = None) -> list[UUID]:
         """Keep exactly these SLOs, with the lengths (in slices, 0 = unused) of their `WINDOWS` windows.
 
-        Returns the ids that are new and so have no history yet. Counts of the others stay.
+        ``since``: where the budget's window begins at this slice and grows, instead of rolling; its length is then
+        the longest that it becomes. Returns the ids that are new and so have no history yet. Counts of the others stay.
         """
+        since = since or {}
         for gone in [slo_id for slo_id in self._rows if slo_id not in windows]:
             self._free.append(self._rows.pop(gone))
         new = [slo_id for slo_id in windows if slo_id not in self._rows]
@@ -86,13 +88,14 @@ class CountHistory:
             self._rows[slo_id] = row
             for array in self._arrays():
                 array[row] = 0
-            self._first[row] = -1
+            self._first[row] = self._since[row] = -1
         changed = []
         for slo_id, lengths in windows.items():
             row = self._rows[slo_id]
             wanted = np.asarray(lengths, dtype=np.int64)
-            if not np.array_equal(self._lengths[row], wanted):
-                self._lengths[row] = wanted
+            begins = since.get(slo_id, -1)
+            if self._since[row] != begins or not np.array_equal(self._lengths[row], wanted):
+                self._lengths[row], self._since[row] = wanted, begins
                 changed.append(row)
         if changed:
             self._resum(np.asarray(changed, dtype=np.int64))
@@ -207,6 +210,7 @@ class CountHistory:
         self._sum_measured = np.zeros((capacity, WINDOWS), np.int64)
         self._lengths = np.zeros((capacity, WINDOWS), np.int64)
         self._first = np.full(capacity, -1, np.int64)
+        self._since = np.full(capacity, -1, np.int64)
         self._free.extend(range(capacity - 1, -1, -1))
 
     def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
@@ -222,6 +226,7 @@ class CountHistory:
             self._sum_measured,
             self._lengths,
             self._first,
+            self._since,
         )
 
     def _fine_rings(self) -> tuple[npt.NDArray[Any], ...]:
@@ -252,13 +257,15 @@ class CountHistory:
     def _step(self, used: Ints, current: int) -> None:
         new_bucket = current % self.bucket_slices == 0
         bucket = current // self.bucket_slices
+        rolling = used[self._since[used] < 0]
         for window in range(WINDOWS):
-            lengths = self._lengths[used, window]
+            rows = rolling if window == BUDGET else used
+            lengths = self._lengths[rows, window]
             fine = self._is_fine(lengths)
-            self._leave(used[fine], window, (current - lengths[fine]) % self.fine_slices, fine=True)
+            self._leave(rows[fine], window, (current - lengths[fine]) % self.fine_slices, fine=True)
             if new_bucket and not fine.all():
                 leaving = (bucket - self._in_buckets(lengths[~fine])) % self.buckets
-                self._leave(used[~fine], window, leaving, fine=False)
+                self._leave(rows[~fine], window, leaving, fine=False)
         place = current % self.fine_slices
         for ring in self._fine_rings():
             ring[used, place] = 0
@@ -284,6 +291,8 @@ class CountHistory:
             lengths = self._lengths[rows, window]
             fine = self._is_fine(lengths)
             inside = np.where(fine, age < lengths, bucket_age < self._in_buckets(lengths))
+            if window == BUDGET:
+                inside = np.where(self._since[rows] < 0, inside, slices >= self._since[rows])
             for sums, delta in ((self._sum_bad, bad), (self._sum_total, total), (self._sum_measured, known)):
                 np.add.at(sums[:, window], rows[inside], delta[inside])
 
@@ -326,3 +335,13 @@ class CountHistory:
                 sums[row] = np.where(
                     fine, newest_first[np.minimum(lengths, self.fine_slices)], in_buckets[np.where(fine, 0, far)]
                 )
+                if self._since[row] >= 0:
+                    sums[row, BUDGET] = self._grown(int(self._since[row]), newest_first, in_buckets)
+
+    def _grown(self, since: int, newest_first: Ints, in_buckets: Ints) -> int:
+        """The sum from slice ``since`` on: exact within the fine ring, before it from the bucket that holds it."""
+        length = self.current - since + 1
+        if length < self.fine_slices:
+            return int(newest_first[max(length, 0)])
+        buckets = self.current // self.bucket_slices - since // self.bucket_slices + 1
+        return int(in_buckets[min(buckets, self.buckets)])

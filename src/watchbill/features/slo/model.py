@@ -48,15 +48,35 @@ class ProbeSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 Source = PrometheusSource | PushedSource | ProbeSource
 
 
+class AlertWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tell when both windows burn faster than ``burn`` × sustainable; the short one is a twelfth where not given."""
+
+    tier: Tier
+    burn: Decimal
+    long_seconds: int
+    short_seconds: int | None = None
+
+
+class Calendar(msgspec.Struct, frozen=True, kw_only=True):
+    """Periods of ``amount`` × ``unit`` on the wall clock of ``zone`` from ``start`` (ISO, without a zone)."""
+
+    amount: int
+    unit: Literal["d", "w", "M", "Q", "Y"]
+    start: str
+    zone: str
+
+
 class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an objective is measured when it is not simply the spans of its operation.
 
     ``slice_target`` (a percent) and ``slice_seconds`` belong to time slices: with ``timeslices`` a slice is good when
     at least that share of its events is; with ``ratio_timeslices`` every slice weighs the same. A slice without events
-    is no slice.
+    is no slice. ``alerts`` stand instead of the usual windows; ``calendar`` instead of a rolling window.
     """
 
     source: Source | None = None
+    alerts: tuple[AlertWindow, ...] | None = None
+    calendar: Calendar | None = None
     method: Method = "occurrences"
     slice_target: Decimal | None = None
     slice_seconds: int = 60
@@ -113,6 +133,22 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     def source(self) -> Source | None:
         """Where its counts come from; None: the spans of its operation."""
         return self.measure.source if self.measure else None
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The periods it is promised for; None: the window rolls."""
+        return self.measure.calendar if self.measure else None
+
+    @property
+    def alerts(self) -> tuple[AlertWindow, ...] | None:
+        """Its own burn windows; None: the usual ones."""
+        return self.measure.alerts if self.measure else None
+
+    @property
+    def unit_seconds(self) -> int:
+        """The length of its time slices; 0 where events are counted."""
+        sliced = self.measure is not None and self.measure.method != "occurrences"
+        return self.measure.slice_seconds if self.measure and sliced else 0
 
     @property
     def budget_share(self) -> Fraction:

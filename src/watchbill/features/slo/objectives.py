@@ -8,13 +8,22 @@ too: p·W/L is the same when L scales with W.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
 
-from watchbill.features.slo.model import BurnWindow, DroppedWindow, Objective, Plan, Tier
+from watchbill.features.slo.model import (
+    AlertWindow,
+    BurnWindow,
+    DroppedWindow,
+    Objective,
+    Plan,
+    Slo,
+    Tier,
+)
 from watchbill.kernel.durations import format_duration
 from watchbill.kernel.errors import Problem
 
@@ -49,67 +58,112 @@ def default_objectives(tier: int) -> list[Objective]:
     return [Objective(name="availability", target=_DEFAULT_TARGETS[tier], window=DEFAULT_WINDOW)]
 
 
+class _Pair(msgspec.Struct, frozen=True):
+    """One pair before it is known whether it can work."""
+
+    tier: Tier
+    factor: Fraction
+    long_seconds: int
+    short_seconds: Fraction
+
+
+def _pairs(window_seconds: int, alerts: Sequence[AlertWindow] | None) -> list[_Pair]:
+    """The usual pairs, scaled to the window, or those that are written; the shortest first."""
+    if alerts is None:
+        lengths = [(recipe, window_seconds // recipe.long_part) for recipe in RECIPES]
+        return [_Pair(recipe.tier, recipe.factor, long, Fraction(long, 12)) for recipe, long in lengths]
+    written = sorted(alerts, key=lambda one: one.long_seconds)
+    return [
+        _Pair(
+            one.tier,
+            Fraction(one.burn),
+            one.long_seconds,
+            Fraction(one.short_seconds) if one.short_seconds else Fraction(one.long_seconds, 12),
+        )
+        for one in written
+    ]
+
+
+def plan_of(slo: Slo, *, slice_seconds: int) -> Plan:
+    """The burn windows of an SLO that is kept."""
+    return plan_windows(
+        budget_share=slo.budget_share,
+        window_seconds=slo.window_seconds,
+        slice_seconds=slice_seconds,
+        alerts=slo.alerts,
+        unit_seconds=slo.unit_seconds,
+    )
+
+
 def plan_windows(
-    *, budget_share: Fraction, window_seconds: int, slice_seconds: int, retention_seconds: int | None = None
+    *,
+    budget_share: Fraction,
+    window_seconds: int,
+    slice_seconds: int,
+    retention_seconds: int | None = None,
+    alerts: Sequence[AlertWindow] | None = None,
+    unit_seconds: int = 0,
 ) -> Plan:
     """The pairs of windows that can work for this objective; the others with the reason they cannot.
 
     Dead is: a threshold factor·b of 1 or more (even a total outage does not exceed it), a factor below 1
     (nags a service that keeps its promise), a short window under two slices (nothing to average), and a
     long window longer than the counts are kept.
+
+    Args:
+        alerts: pairs written with the objective, instead of the usual ones.
+        unit_seconds: the length of time slices, when those are counted and are longer than the evaluator's.
     """
     windows: list[BurnWindow] = []
     dropped: list[DroppedWindow] = []
-    for recipe in RECIPES:
-        long_seconds = window_seconds // recipe.long_part
-        short_slices = round(Fraction(long_seconds, 12 * slice_seconds))
-        long_slices = round(Fraction(long_seconds, slice_seconds))
+    for pair in _pairs(window_seconds, alerts):
+        short_slices = round(pair.short_seconds / slice_seconds)
+        long_slices = round(Fraction(pair.long_seconds, slice_seconds))
         reason = _dead(
-            recipe,
-            threshold=recipe.factor * budget_share,
+            pair,
+            threshold=pair.factor * budget_share,
             short_slices=short_slices,
-            long_seconds=long_seconds,
             slice_seconds=slice_seconds,
+            unit_seconds=max(unit_seconds, slice_seconds),
             retention_seconds=retention_seconds,
         )
         if reason:
             dropped.append(
-                DroppedWindow(tier=recipe.tier, long_seconds=long_seconds, factor=recipe.factor, reason=reason)
+                DroppedWindow(tier=pair.tier, long_seconds=pair.long_seconds, factor=pair.factor, reason=reason)
             )
         else:
             windows.append(
-                BurnWindow(
-                    tier=recipe.tier, short_slices=short_slices, long_slices=long_slices, factor=recipe.factor
-                )
+                BurnWindow(tier=pair.tier, short_slices=short_slices, long_slices=long_slices, factor=pair.factor)
             )
     return Plan(windows=tuple(windows), dropped=tuple(dropped))
 
 
 def _dead(
-    recipe: Recipe,
+    pair: _Pair,
     *,
     threshold: Fraction,
     short_slices: int,
-    long_seconds: int,
     slice_seconds: int,
+    unit_seconds: int,
     retention_seconds: int | None,
 ) -> str | None:
     if threshold >= 1:
         return (
-            f"a burn of {float(recipe.factor):g}× would need {float(threshold) * 100:g} % of requests to fail,"
+            f"a burn of {float(pair.factor):g}× would need {float(threshold) * 100:g} % of requests to fail,"
             " so even a total outage would not fire it"
         )
-    if recipe.factor < 1:
-        return f"a burn of {float(recipe.factor):g}× is within the promise, so it would nag"
-    if short_slices < 2:
-        short = timedelta(seconds=long_seconds / 12)
+    if pair.factor < 1:
+        return f"a burn of {float(pair.factor):g}× is within the promise, so it would nag"
+    if short_slices * slice_seconds < 2 * unit_seconds:
         return (
-            f"its short window of {format_duration(short)} is under two slices of"
-            f" {format_duration(timedelta(seconds=slice_seconds))}"
+            f"its short window of {format_duration(timedelta(seconds=float(pair.short_seconds)))} is under two slices"
+            f" of {format_duration(timedelta(seconds=unit_seconds))}"
         )
-    if retention_seconds is not None and long_seconds > retention_seconds:
+    if pair.short_seconds >= pair.long_seconds:
+        return "its short window is not shorter than its long one"
+    if retention_seconds is not None and pair.long_seconds > retention_seconds:
         return (
-            f"its long window of {format_duration(timedelta(seconds=long_seconds))} is longer than counts are kept"
+            f"its long window of {format_duration(timedelta(seconds=pair.long_seconds))} is longer than counts are kept"
             f" ({format_duration(timedelta(seconds=retention_seconds))})"
         )
     return None
@@ -159,11 +213,14 @@ def check_objective(
         )
     if any(problem.severity == "error" for problem in problems):
         return problems
+    measure = objective.measure
     plan = plan_windows(
         budget_share=1 - Fraction(objective.target) / 100,
         window_seconds=int(objective.window.total_seconds()),
         slice_seconds=slice_seconds,
         retention_seconds=retention_seconds,
+        alerts=measure.alerts if measure else None,
+        unit_seconds=measure.slice_seconds if measure and measure.method != "occurrences" else 0,
     )
     if not plan.windows:
         problems.append(
@@ -171,7 +228,7 @@ def check_objective(
                 code="slo_never_fires",
                 message=f"no alert on this objective could ever fire: {plan.dropped[0].reason}",
                 field="window",
-                hint="lengthen the window",
+                hint="lengthen the window" if measure is None or measure.alerts is None else "change its alerts",
             )
         )
         return problems

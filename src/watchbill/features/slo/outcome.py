@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ import numpy as np
 
 from watchbill.features import alerts, catalog
 from watchbill.features.slo import logic, store, words
-from watchbill.features.slo.budget import as_decimal, budget, seconds_to_exhaustion
+from watchbill.features.slo.budget import as_decimal, budget, period_budget, seconds_to_exhaustion
 from watchbill.features.slo.definitions import Definition
 from watchbill.features.slo.history import BUDGET, CountHistory, Ints, Sums
-from watchbill.features.slo.model import STATES, StateRow, WindowReading
+from watchbill.features.slo.model import STATES, Budget, StateRow, WindowReading
+from watchbill.features.slo.slicing import PARTS
 from watchbill.features.slo.traffic import Watch
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
@@ -43,9 +45,8 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
     slo, verdicts, sums = definition.slo, evaluation.verdicts, evaluation.sums
     windows = _readings(definition, row, evaluation)
     bad, total = int(sums.bad[row, BUDGET]), int(sums.total[row, BUDGET])
-    spent = budget(bad=bad, total=total, share=slo.budget_share)
     burn = words.burn_of(windows)
-    left = seconds_to_exhaustion(remaining=spent.remaining, burn=burn or 0.0, window_seconds=slo.window_seconds)
+    spent, left = _budget(definition, bad, total, burn or 0.0, evaluation.at)
     state = STATES[int(verdicts.state[row])]
     tier = logic.TIERS[int(verdicts.tier[row])]
     by_traffic = bool(verdicts.by_traffic[row])
@@ -86,6 +87,23 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
         ),
         facts,
     )
+
+
+def _budget(definition: Definition, bad: int, total: int, burn: float, at: datetime) -> tuple[Budget, float | None]:
+    """The budget, and in how many seconds it is gone at this rate (None: not, or not in the calendar's period)."""
+    slo, period = definition.slo, definition.period
+    if period is None:
+        spent = budget(bad=bad, total=total, share=slo.budget_share)
+        return spent, seconds_to_exhaustion(remaining=spent.remaining, burn=burn, window_seconds=slo.window_seconds)
+    whole = None
+    if slo.unit_seconds and slo.measure is not None:
+        whole = period.seconds // slo.unit_seconds * (PARTS if slo.measure.method == "ratio_timeslices" else 1)
+    passed = min(max(int((at - period.begin).total_seconds()), 1), period.seconds)
+    spent, remaining = period_budget(
+        bad=bad, total=total, share=slo.budget_share, elapsed=Fraction(passed, period.seconds), whole=whole
+    )
+    left = seconds_to_exhaustion(remaining=remaining, burn=burn, window_seconds=period.seconds)
+    return spent, None if left is None or at + timedelta(seconds=left) >= period.end else left
 
 
 def _readings(definition: Definition, row: int, evaluation: Evaluation) -> list[WindowReading]:

@@ -11,8 +11,9 @@ import msgspec
 
 from watchbill.features import catalog
 from watchbill.features.slo import store
+from watchbill.features.slo.calendar import most_length, period_at
 from watchbill.features.slo.model import DroppedWindow, Point, Revision, Slo, StateRow
-from watchbill.features.slo.objectives import plan_windows
+from watchbill.features.slo.objectives import plan_of
 from watchbill.kernel.durations import rough_duration
 from watchbill.kernel.errors import NotFound
 from watchbill.runtime.db import Tx
@@ -54,9 +55,7 @@ def slos(
     limit: int = 1000,
 ) -> list[SloView]:
     """SLOs, the worst first: firing, recovering, then by what remains of the budget."""
-    services = (
-        catalog.services(tx, team_id=team_id) if service_id is None else [catalog.service(tx, id=service_id)]
-    )
+    services = catalog.services(tx, team_id=team_id) if service_id is None else [catalog.service(tx, id=service_id)]
     found = _views(tx, store.slos_of_services(tx, service_ids=[service.id for service in services]), services)
     if state is not None:
         found = [view for view in found if (view.state.state if view.state else "unmeasured") == state]
@@ -99,11 +98,7 @@ def slo_detail(tx: Tx, *, id: UUID) -> SloDetail:
         raise NotFound(f"there is no SLO {id}", hint="see `watchbill slo list`")
     view = _views(tx, [slo], [catalog.service(tx, id=slo.service_id)])[0]
     last = store.last_evaluation(tx)
-    plan = plan_windows(
-        budget_share=slo.budget_share,
-        window_seconds=slo.window_seconds,
-        slice_seconds=last[1] if last else 60,
-    )
+    plan = plan_of(slo, slice_seconds=last[1] if last else 60)
     return SloDetail(
         view=view,
         revisions=store.revisions(tx, slo_id=id),
@@ -163,9 +158,10 @@ def states(tx: Tx, *, slo_ids: Collection[UUID] | None = None) -> dict[UUID, Sta
 def series(tx: Tx, *, slo: Slo, start: datetime, end: datetime, max_points: int = MAX_POINTS) -> list[Point]:
     """Burn per bucket and budget remaining at its end, downsampled to ``max_points`` by adding buckets up.
 
-    The budget of each point is that of the window that ends there, under the target of today.
+    The budget of each point is that of the window that ends there (of the calendar's period up to there), under the
+    target of today.
     """
-    window = timedelta(seconds=slo.window_seconds)
+    window = timedelta(seconds=slo.window_seconds) if slo.calendar is None else most_length(slo.calendar)
     buckets = _buckets(store.read_series(tx, slo_id=slo.id, start=start - window - timedelta(hours=1), end=end))
     share = float(slo.budget_share)
     points: list[Point] = []
@@ -174,7 +170,8 @@ def series(tx: Tx, *, slo: Slo, start: datetime, end: datetime, max_points: int 
         bad_in_window += bad
         total_in_window += total
         until = at + timedelta(seconds=width)
-        while buckets[oldest][0] + timedelta(seconds=buckets[oldest][1]) <= until - window:
+        edge = until - window if slo.calendar is None else period_at(slo.calendar, at).begin
+        while buckets[oldest][0] + timedelta(seconds=buckets[oldest][1]) <= edge:
             bad_in_window -= buckets[oldest][2]
             total_in_window -= buckets[oldest][3]
             oldest += 1

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from watchbill.features.slo.model import Plan, Slo
-from watchbill.features.slo.objectives import plan_windows
+from watchbill.features.slo.objectives import plan_of
 from watchbill.kernel.durations import format_duration
 
 METRIC = "http_server_request_duration_seconds"
@@ -50,9 +50,7 @@ def prometheus_rules(
         if match.get("spanName") or match.get("attributes"):
             left_out.append(f"# left out: {title}: it is matched by span name or attributes, which metrics do not have")
             continue
-        plan = plan_windows(
-            budget_share=slo.budget_share, window_seconds=slo.window_seconds, slice_seconds=_SLICE_SECONDS
-        )
+        plan = plan_of(slo, slice_seconds=_SLICE_SECONDS)
         groups.append(_group(slo, names, _series(names["telemetry"], match.get("route"), selector), plan))
     body = yaml.safe_dump({"groups": groups}, sort_keys=False, width=110, allow_unicode=True)
     head = "# Written by `watchbill slo rules`. Change the manifest instead and write it again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -11,6 +12,14 @@ from msgspec import Meta
 from watchbill.features import slo
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Problem
+from watchbill.manifest.sections.objective_windows import (
+    BurnAlert,
+    CalendarWindow,
+    alerts_of,
+    calendar_of,
+    wrong_alerts,
+    wrong_calendar,
+)
 from watchbill.manifest.words import Duration, Part, Percent, Text, Url
 from watchbill.runtime.db import Tx
 
@@ -53,17 +62,22 @@ class TimeSlices(Part, frozen=True, kw_only=True):
     weighted: Annotated[bool, Meta(description="Every slice weighs the same, by its share of good events.")] = False
 
 
+_WINDOW = "30d"
+
+
 class Objective(Part, frozen=True, kw_only=True):
     """A share of good events over a window; with ``threshold``, good means answered within it."""
 
     name: Annotated[Text, Meta(description="Such as availability or latency; unique in the operation.")]
     target: Percent
     threshold: Annotated[Duration, Meta(description="Makes it a latency objective.")] | None = None
-    window: Duration = "30d"
+    window: Duration = _WINDOW
     prometheus: Prometheus | None = None
     probe: Probe | None = None
     pushed: Annotated[bool, Meta(description="Counts are sent to POST /api/v1/slos/{id}/counts.")] = False
     time_slices: TimeSlices | None = None
+    alerts: Annotated[list[BurnAlert], Meta(description="Instead of the usual four.")] | None = None
+    calendar: CalendarWindow | None = None
 
 
 def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
@@ -103,6 +117,11 @@ def _check_one(item: ServiceItem, path: tuple[str | int, ...], objective: Object
 
 
 def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Objective) -> Iterator[Problem]:
+    for code, message, at, hint in (
+        *wrong_alerts(objective.alerts or ()),
+        *(wrong_calendar(objective.calendar, objective.window, _WINDOW) if objective.calendar else ()),
+    ):
+        yield item.problem(code, message, (*path, *at), hint)
     sources = [name for name in ("prometheus", "probe", "pushed") if getattr(objective, name)]
     if len(sources) > 1:
         yield item.problem(
@@ -193,10 +212,16 @@ def _as_objective(written: Objective) -> slo.Objective:
     return slo.Objective(
         name=written.name,
         target=written.target,
-        window=parse_duration(written.window),
+        window=_window(written),
         threshold=None if written.threshold is None else parse_duration(written.threshold),
         measure=_measure(written),
     )
+
+
+def _window(written: Objective) -> timedelta:
+    if written.calendar is not None:
+        return slo.usual_length(calendar_of(written.calendar))
+    return parse_duration(written.window)
 
 
 def _measure(written: Objective) -> slo.Measure | None:
@@ -207,11 +232,16 @@ def _measure(written: Objective) -> slo.Measure | None:
         source = slo.ProbeSource(**msgspec.structs.asdict(written.probe))
     elif written.pushed:
         source = slo.PushedSource()
+    alerts = None if written.alerts is None else alerts_of(written.alerts, _window(written))
+    calendar = None if written.calendar is None else calendar_of(written.calendar)
     slices = written.time_slices
     if slices is None:
-        return None if source is None else slo.Measure(source=source)
+        plain = source is None and alerts is None and calendar is None
+        return None if plain else slo.Measure(source=source, alerts=alerts, calendar=calendar)
     return slo.Measure(
         source=source,
+        alerts=alerts,
+        calendar=calendar,
         method="ratio_timeslices" if slices.weighted else "timeslices",
         slice_target=slices.target,
         slice_seconds=int(parse_duration(slices.length).total_seconds()),
