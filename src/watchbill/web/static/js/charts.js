@@ -70,6 +70,7 @@ function make(node) {
   const given = JSON.parse(node.dataset.chart);
   const line = colour("swatch-line");
   const muted = colour("swatch-muted");
+  const fill = colour("swatch-fill");
   const tones = { accent: colour("swatch"), red: colour("swatch-red"), muted };
   const zone = document.documentElement.dataset.zone || "UTC";
   const suffix = given.unit === "%" ? (value) => percent(value) : (value) => (value == null ? "–" : `${value.toFixed(1)}${given.unit}`);
@@ -95,6 +96,8 @@ function make(node) {
       })),
     ],
   };
+  // Bands are filled between two series (their numbers count from 1): the interval of a forecast.
+  if (given.bands?.length) options.bands = given.bands.map((series) => ({ series, fill }));
   node.replaceChildren();
   options.hooks = {};
   if (node.dataset.open) options.hooks.ready = [(plot) => openable(plot, node, given.x)];
