@@ -14,6 +14,9 @@ from watchbill.api.oncall_views import From, Slot, To, known_slot, team_of, wind
 from watchbill.features import identity, oncall, paging
 from watchbill.kernel.errors import Invalid
 
+_EDGE = timedelta(days=2)
+"""How far before the draft a shift still matters to rest and to nights in a row."""
+
 
 class DraftTurn(msgspec.Struct, frozen=True, kw_only=True):
     """A turn ahead, as the rota stands: who holds it now, null when nobody does."""
@@ -40,7 +43,7 @@ class DraftPerson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that `watchbill oncall draft` solves over."""
+    """Everything that `watchbill oncall draft` solves over; ``running`` are the turns just before, which stay."""
 
     team: str
     slot: str
@@ -48,6 +51,7 @@ class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
     rest_hours: int
     holidays: list[date]
     turns: list[DraftTurn]
+    running: list[DraftTurn]
     people: list[DraftPerson]
 
 
@@ -76,16 +80,16 @@ def draft_input(
         fillers = [p for p in rotation.members if p not in plan.away and p not in shadows]
         people = identity.people(tx, ids=set(rotation.members))
         # Turns that already run are left as they are.
-        ahead = oncall.shifts(tx, team_id=found.id, start_at=start_at, end_at=end_at, slot=slot)
-        turns = [
+        near = oncall.shifts(tx, team_id=found.id, start_at=start_at - _EDGE, end_at=end_at, slot=slot)
+        known = [
             DraftTurn(
                 start_at=shift.start_at,
                 end_at=shift.end_at,
                 login=people[shift.person_id].login if shift.person_id in people else None,
             )
-            for shift in ahead
-            if shift.start_at >= start_at
+            for shift in near
         ]
+        turns = [turn for turn in known if turn.start_at >= start_at]
         holes = oncall.gaps(tx, team_id=found.id, start_at=start_at, end_at=end_at) if slot == oncall.PRIMARY else []
         turns += [DraftTurn(start_at=begin, end_at=until, login=None) for begin, until in holes]
         since = tx.now - timedelta(days=look_back_days)
@@ -104,6 +108,7 @@ def draft_input(
             rest_hours=rotation.rest.hours_between or 11,
             holidays=sorted(plan.holidays),
             turns=sorted(turns, key=lambda turn: turn.start_at),
+            running=[turn for turn in known if turn.start_at < start_at and turn.login is not None],
             people=[
                 DraftPerson(
                     login=people[p].login,

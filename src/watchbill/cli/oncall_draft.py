@@ -65,7 +65,14 @@ def draft(
             back_to_back_nights=nights_in_row,
             seats=2 if second_slot else 1,
         )
-        found = solve(turns, people, rules)
+        running = [
+            (
+                drafting.turn_of(parse_instant(turn["start_at"]), parse_instant(turn["end_at"]), given["time_zone"]),
+                turn["login"],
+            )
+            for turn in given["running"]
+        ]
+        found = solve(turns, people, rules, running=running)
         slots = [slot, *([second_slot] if second_slot else [])]
         lines = [
             {

@@ -43,6 +43,16 @@ def test_nobody_takes_a_turn_while_away() -> None:
     assert "alice" not in {s.login for s in draft.seats if s.turn < 2}
 
 
+def test_the_shift_that_runs_already_counts_for_rest_and_for_turns_in_a_row() -> None:
+    slots = turns(3)
+    running = [(turn_of(MONDAY - timedelta(hours=24), MONDAY, "Europe/Berlin"), "alice")]
+    draft = solve(slots, named("alice", "bob", "charlie"), Rules(), running=running)
+    assert draft.violations == ()
+    assert {s.turn: s.login for s in draft.seats}[0] != "alice"
+    alone = solve(slots[:1], named("alice"), Rules(), running=running)
+    assert {violation.rule for violation in alone.violations} == {"consecutive", "nights"}
+
+
 def test_who_was_interrupted_most_is_spared() -> None:
     people = [
         Candidate(login="alice", hours_before=168, interruptions_before=40),

@@ -117,13 +117,28 @@ def weight_at(instant: datetime, zone: str) -> float:
     return 2.0 if local.hour >= NIGHT[0] or local.hour < NIGHT[1] or local.isoweekday() > 5 else 1.0
 
 
-def check(seats: Sequence[Seat], turns: Sequence[Turn], people: Sequence[Candidate], rules: Rules) -> list[Violation]:
-    """Every rule that these seats break, found by walking each person's turns."""
+def check(
+    seats: Sequence[Seat],
+    turns: Sequence[Turn],
+    people: Sequence[Candidate],
+    rules: Rules,
+    *,
+    running: Sequence[tuple[Turn, str]] = (),
+) -> list[Violation]:
+    """Every rule that these seats break, found by walking each person's turns.
+
+    ``running`` are turns before the first one and who holds them; what is broken among themselves is history.
+    """
     known = {person.login: person for person in people}
     mine: dict[str, list[int]] = {person.login: [] for person in people}
     found: list[Violation] = []
-    filled = {(seat.turn, seat.number): seat.login for seat in seats}
-    for number in range(len(turns)):
+    fixed = len(running)
+    turns = [*(turn for turn, _ in running), *turns]
+    filled = {(seat.turn + fixed, seat.number): seat.login for seat in seats}
+    for number, (_, holder) in enumerate(running):
+        if holder in mine:
+            mine[holder].append(number)
+    for number in range(fixed, len(turns)):
         crew = [filled.get((number, seat)) for seat in range(rules.seats)]
         for seat, login in enumerate(crew):
             if login is None or login not in known or login in crew[:seat]:
@@ -132,10 +147,10 @@ def check(seats: Sequence[Seat], turns: Sequence[Turn], people: Sequence[Candida
                 mine[login].append(number)
     for login, taken in mine.items():
         for number in taken:
-            if overlaps(known[login].away, turns[number]):
+            if number >= fixed and overlaps(known[login].away, turns[number]):
                 found.append(_broken("time-off", number, login, turns, f"{login} is away"))
         found.extend(_of_pairs(login, taken, turns, rules))
-    return found
+    return [msgspec.structs.replace(one, turn=one.turn - fixed) for one in found if one.turn >= fixed]
 
 
 def _of_pairs(login: str, taken: Sequence[int], turns: Sequence[Turn], rules: Rules) -> Iterator[Violation]:

@@ -30,12 +30,18 @@ _MOST_CELLS = 20_000
 
 
 def solve(
-    turns: Sequence[Turn], people: Sequence[Candidate], rules: Rules, *, within: timedelta = timedelta(seconds=20)
+    turns: Sequence[Turn],
+    people: Sequence[Candidate],
+    rules: Rules,
+    *,
+    running: Sequence[tuple[Turn, str]] = (),
+    within: timedelta = timedelta(seconds=20),
 ) -> Draft:
     """The fairest draft that keeps the rules, or breaks as little of them as possible and says so.
 
     Fair is: the largest sum of hours, of interruptions so far with the load to come, and of holidays that anybody
-    carries is as small, and the smallest as large, as can be. The same input gives the same draft.
+    carries is as small, and the smallest as large, as can be. The same input gives the same draft. ``running`` are
+    turns before the first one and who holds them: rest, nights and turns in a row count across the edge too.
 
     Raises:
         Invalid: no turns, no people, or too many of both. SetupError: the solver is not installed.
@@ -54,30 +60,35 @@ def solve(
     for option, value in (("log_to_console", False), ("output_flag", False), ("random_seed", 1), ("threads", 1)):
         h.setOptionValue(option, value)
     h.setOptionValue("time_limit", within.total_seconds())
-    every = range(len(turns))
-    held = [[[h.addBinary() for _ in range(rules.seats)] for _ in people] for _ in every]
+    fixed, drafted = len(running), turns
+    turns = [*(turn for turn, _ in running), *drafted]
+    every = range(fixed, len(turns))
+    held = [[[h.addBinary() for _ in range(rules.seats)] for _ in people] for _ in turns]
     cost: list[Any] = []
+    for t, (_, login) in enumerate(running):
+        for p, person in enumerate(people):
+            h.addConstr(sum(held[t][p]) == float(person.login == login))
     for t in every:
         for seat in range(rules.seats):
             empty = h.addBinary()
             h.addConstr(sum(held[t][p][seat] for p in range(len(people))) + empty == 1)
             cost.append(EMPTY * empty)
-    works = [[sum(held[t][p]) + 0 for t in every] for p in range(len(people))]
+    works = [[sum(held[t][p]) + 0 for t in range(len(turns))] for p in range(len(people))]
     for p, person in enumerate(people):
         _keep(h, person=person, works=works[p], turns=turns, rules=rules, cost=cost)
-    _share(h, works=works, turns=turns, people=people, rules=rules, cost=cost)
+    _share(h, works=[each[fixed:] for each in works], turns=drafted, people=people, rules=rules, cost=cost)
     h.minimize(sum(cost))
     status = h.getModelStatus()
     values = h.getSolution().col_value
     if not values:
         raise Invalid(f"no draft was found in {within.total_seconds():.0f} seconds", code="draft_timeout")
     seats = tuple(
-        _seat(t, seat, [values[held[t][p][seat].index] for p in range(len(people))], people)
+        _seat(t - fixed, seat, [values[held[t][p][seat].index] for p in range(len(people))], people)
         for t in every
         for seat in range(rules.seats)
     )
     optimal = status == highspy.HighsModelStatus.kOptimal
-    return Draft(seats=seats, violations=tuple(check(seats, turns, people, rules)), optimal=optimal)
+    return Draft(seats=seats, violations=tuple(check(seats, drafted, people, rules, running=running)), optimal=optimal)
 
 
 @contextmanager
