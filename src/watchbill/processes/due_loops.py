@@ -38,7 +38,7 @@ def sending_loops(name: str, db: Database, duty: OutsideDuty[Any, Any], *, threa
 
     def work() -> int:
         done = 0
-        while free := senders.wait_for_one(timeout_seconds=1.0):
+        while free := senders.wait_for_some(threads // 2, patience_seconds=0.02, timeout_seconds=1.0):
             claimed = due.work_outside(db, duty, limit=free, executor=senders, keeper=keeper)
             done += claimed
             if claimed < free:
@@ -66,10 +66,15 @@ class _FreeThreads(ThreadPoolExecutor):
         self._free = size
         self._changed = threading.Condition()
 
-    def wait_for_one(self, *, timeout_seconds: float) -> int:
-        """How many threads are free; 0 when none was for that long."""
+    def wait_for_some(self, wanted: int, *, patience_seconds: float, timeout_seconds: float) -> int:
+        """How many threads are free; 0 when none was for that long.
+
+        Under load several become free within a moment, and claiming for them together costs one commit, not one each;
+        slow providers on the others make nobody wait longer than ``patience_seconds``.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._free > 0, timeout_seconds)
+            if not self._changed.wait_for(lambda: self._free >= wanted, patience_seconds):
+                self._changed.wait_for(lambda: self._free > 0, timeout_seconds)
             return self._free
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
