@@ -22,6 +22,7 @@ from watchbill.runtime.db import Database
 def planned(shop: Database) -> Database:
     """Payments has six weeks of demand, a declared capacity and a peak event; the night has been."""
     with shop.transaction() as tx:
+        tx.execute(sa.text("DELETE FROM slo_series"))  # the seed's own day is another service's size
         start = (tx.now + timedelta(days=10)).date()
         rules = '{"capacity": {"perReplica": 40, "replicas": 5, "replicaPrice": 90}}'
         tx.execute(sa.text("UPDATE service SET spec = spec || CAST(:r AS jsonb) WHERE name = 'payments'"), {"r": rules})

@@ -73,11 +73,12 @@ def forecast(
     horizon: int,
     zone: str = "UTC",
     holidays: Collection[int] = (),
+    origins: int = ORIGINS,
 ) -> Forecast:
     """Forecast ``horizon`` steps after the last of ``values``, whose first step begins at ``start_at``.
 
-    ``holidays`` are ordinals of local days: they teach the profile nothing, and on coming ones the interval spans that
-    weekday and a Sunday.
+    ``origins`` is how many days back it is judged. ``holidays`` are ordinals of local days: they teach the profile
+    nothing, and on coming ones the interval spans that weekday and a Sunday.
 
     Raises:
         Invalid: less than two weeks, or mostly gaps.
@@ -91,7 +92,7 @@ def forecast(
     free = np.isin(day, np.fromiter(holidays, dtype=np.int64)) if holidays else np.zeros(total, dtype=bool)
     taught = np.where(free[: len(y)], np.nan, y)
     week = 7 * per_day
-    scores = _scores(y, taught, slot, per_day)
+    scores = _scores(y, taught, slot, per_day, origins)
     evaluation = scores.evaluation()
     profile, level, shifted = _model(taught, slot, len(y), per_day)
     ahead = slot[len(y) :]
@@ -118,7 +119,11 @@ def forecast(
     peaks = scores.peak_quantiles()
     peak, peak_high = _peaks(point, per_day, peaks, growth_sd)
     if shifted:
-        notes.append("the level has shifted within the last day; it is followed")
+        # One day may be the new normal, or an outage: the interval spans both levels.
+        ratio = shifted / level
+        low, high = np.minimum(low, low * ratio), np.maximum(high, high * ratio)
+        peak_high = np.maximum(peak_high, peak_high * ratio)
+        notes.append("the level has shifted within the last day; it is followed, and the interval spans both levels")
     if np.nanmax(y[-2 * week :]) == np.nanmin(y[-2 * week :]):
         notes.append("the same value for two weeks: a constant teaches nothing about its changes; is the source stuck?")
         high, peak_high = np.maximum(high, 1.25 * point), np.maximum(peak_high, 1.25 * peak)
@@ -169,8 +174,8 @@ def _check_enough(y: Any, per_day: int) -> None:
         )
 
 
-def _model(y: Any, slot: Any, origin: int, per_day: int) -> tuple[Any, float, bool]:
-    """(profile by slot with mean about 1, level, whether the level just shifted) as known at ``origin``."""
+def _model(y: Any, slot: Any, origin: int, per_day: int) -> tuple[Any, float, float]:
+    """(profile by slot with mean about 1, level, level before it just shifted or 0) as known at ``origin``."""
     week = 7 * per_day
     rows = min(PROFILE_WEEKS, max(1, origin // week))
     by_slot = np.full((rows, week), np.nan)
@@ -189,12 +194,12 @@ def _model(y: Any, slot: Any, origin: int, per_day: int) -> tuple[Any, float, bo
         means = np.where(weight > 0, seen / np.where(weight > 0, weight, 1.0), means)
     usable = (measured >= week // 4) & (means > 0)
     if not usable.any():
-        return np.ones(week), float(np.nanmean(y[max(0, origin - week) : origin]) if measured.any() else 0.0), False
+        return np.ones(week), float(np.nanmean(y[max(0, origin - week) : origin]) if measured.any() else 0.0), 0.0
     profile = _filled(_median0(by_slot[usable] / means[usable, None]), per_day)
     return profile, *_level(y, slot, origin, per_day, profile)
 
 
-def _level(y: Any, slot: Any, origin: int, per_day: int, profile: Any) -> tuple[float, bool]:
+def _level(y: Any, slot: Any, origin: int, per_day: int, profile: Any) -> tuple[float, float]:
     def over(days: int) -> float:
         at = slice(max(0, origin - days * per_day), origin)
         expected = np.where(np.isfinite(y[at]), profile[slot[at]], 0.0)
@@ -206,11 +211,11 @@ def _level(y: Any, slot: Any, origin: int, per_day: int, profile: Any) -> tuple[
     if math.isnan(level):
         level = float(np.nanmean(y[max(0, origin - 7 * per_day) : origin]))
     if math.isnan(near):
-        return (0.0 if math.isnan(level) else level), False
+        return (0.0 if math.isnan(level) else level), 0.0
     blended = math.sqrt(level * near) if level > 0 and near > 0 else near
     last = over(1) if per_day > 1 else math.nan
     shifted = last > 0 and blended > 0 and abs(math.log(last / blended)) > 0.4
-    return (last if shifted else blended), bool(shifted)
+    return (last, blended) if shifted else (blended, 0.0)
 
 
 def _median0(table: Any) -> Any:
@@ -268,7 +273,7 @@ class _Scores:
         found = np.zeros((LEAD_DAYS, 2))
         for lead in range(LEAD_DAYS):
             pool = self.peaks[:, lead]
-            pool = pool[np.isfinite(pool)]
+            pool = np.sort(pool[np.isfinite(pool)])
             if len(pool) < 3:
                 found[lead] = (0.0, 0.5)
                 continue
@@ -278,9 +283,9 @@ class _Scores:
         return found
 
 
-def _scores(y: Any, taught: Any, slot: Any, per_day: int) -> _Scores:
+def _scores(y: Any, taught: Any, slot: Any, per_day: int, most: int) -> _Scores:
     week = 7 * per_day
-    first = max(week, len(y) - ORIGINS * per_day)
+    first = max(week, len(y) - most * per_day)
     first += (len(y) - first) % per_day
     origins = range(first, len(y), per_day)
     ratios = np.full((len(origins), LEAD_DAYS, per_day), np.nan)
@@ -333,7 +338,8 @@ def _interval(scores: Any, miss: float) -> tuple[float, float]:
     pool = scores[np.isfinite(scores)]
     if len(pool) < 3:
         return -0.7, 0.7
-    low, high = -_quantile(-pool, 1 - miss / 2), _quantile(pool, 1 - miss / 2)
+    pool = np.sort(pool)
+    low, high = -_quantile(-pool[::-1], 1 - miss / 2), _quantile(pool, 1 - miss / 2)
     days = len(scores)
     if days < 14:
         low, high = (low - abs(low) * 2 / days, high + abs(high) * 2 / days)
@@ -341,10 +347,13 @@ def _interval(scores: Any, miss: float) -> tuple[float, float]:
 
 
 def _quantile(pool: Any, share: float) -> float:
-    """The quantile; past the last of them, the largest and a tenth of the spread for each hundredth more."""
+    """The quantile of sorted values; past the last, the largest and a tenth of the spread for each hundredth more."""
     if share >= 1:
-        return float(pool.max() + (share - 0.99) * 10 * max(_FLOOR, pool.std()))
-    return float(np.quantile(pool, max(0.5, share)))
+        return float(pool[-1] + (share - 0.99) * 10 * max(_FLOOR, pool.std()))
+    at = max(0.5, share) * (len(pool) - 1)
+    under = int(at)
+    above = min(under + 1, len(pool) - 1)
+    return float(pool[under] + (at - under) * (pool[above] - pool[under]))
 
 
 def _growth(y: Any, week: int) -> tuple[float, float]:

@@ -157,7 +157,14 @@ def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[St
     for service in services:
         zone = teams[service.team_id].spec.get("timeZone") or "UTC" if service.team_id in teams else "UTC"
         series = _series(days.get(service.id, {}), today)
-        for (operation, kind), (first_at, mean, peak) in series.items():
+        rated = [key for key in series if key[1] == "rate" and key[0] != WHOLE]
+        for (operation, kind), (first_at, mean, peak) in sorted(series.items(), reverse=True, key=lambda each: each[0]):
+            if (operation, kind) == (WHOLE, "rate") and len(rated) == 1 and series[rated[0]][0] == first_at:
+                # The only operation is the whole, unless the whole was pushed too.
+                same = next(one for one in reversed(stored) if one.operation == rated[0][0] and one.kind == "rate")
+                if np.array_equal(mean, series[rated[0]][1], equal_nan=True):
+                    stored.append(msgspec.structs.replace(same, operation=WHOLE))
+                    continue
             stored.append(
                 _one(tx, service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=zone, today=today)
             )

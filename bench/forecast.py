@@ -1,0 +1,175 @@
+"""Forecasts: coverage and error on held-out series, fits equal to published ones, and a night of 10,000 services.
+
+``WATCHBILL_BENCH_SERIES`` names a folder of CSV files (instant,value) to judge forecasts on. The named series of the
+Numenta Anomaly Benchmark (GOOG, IBM, KO, PFE, UPS, NYC taxi) were never looked at while the method was made.
+Without the folder, series are made.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from bench.results import Result
+from watchbill.features import catalog
+from watchbill.features.capacity import forecast, nightly, usl
+from watchbill.features.capacity.store import capacity_day
+from watchbill.features.catalog.store import service, team
+from watchbill.kernel.ids import new_id
+from watchbill.runtime import migrate
+from watchbill.runtime.bulk import insert_many
+from watchbill.runtime.db import Database
+from watchbill.runtime.postgres import EmbeddedPostgres
+
+NAMES = ("usl_fit", "capacity_night")
+SERVICES = int(os.environ.get("WATCHBILL_BENCH_SERVICES", "10000"))
+_SPECSDM91 = [(1, 64.9), (18, 995.9), (36, 1652.4), (72, 1853.2), (108, 1828.9), (144, 1775.0), (216, 1702.2)]
+_PUBLISHED = (0.02773, 1.044e-4, 90.00)
+
+
+def run() -> list[Result]:
+    """Coverage and error by rolling origins a day apart, the golden fit, and the night."""
+    return [*_forecasts(), _fit(), _night()]
+
+
+def _forecasts() -> list[Result]:
+    folder = os.environ.get("WATCHBILL_BENCH_SERIES")
+    series = [_read(path) for path in sorted(Path(folder).glob("*.csv"))] if folder else _made()
+    coverages, ratios = [], []
+    for name, start, values in series:
+        told = forecast.forecast(values, start_at=start, step_seconds=3600, horizon=168, origins=400).evaluation
+        if told.coverage is None or told.naive_coverage is None or not told.mae or not told.naive_mae:
+            continue
+        coverages.append(told.coverage)
+        ratios.append(told.mae / told.naive_mae)
+        print(
+            f"     {name}: {told.days} origins, coverage {told.coverage:.3f} (naive {told.naive_coverage:.3f}),"
+            f" error {ratios[-1]:.3f} of seasonal naive"
+        )
+    inside = sum(0.88 <= each <= 0.92 for each in coverages)
+    return [
+        Result(
+            name="forecast coverage in .88-.92",
+            value=inside / len(coverages),
+            unit="of series",
+            better="higher",
+            limit="all of the named series" if folder else None,
+            limit_value=1.0 if folder else None,
+        ),
+        Result(
+            name="forecast error",
+            value=float(np.mean(ratios)),
+            unit="of seasonal naive",
+            better="lower",
+            peer="seasonal naive",
+            peer_value=1.0,
+            ratio=float(np.mean(ratios)),
+            limit="below seasonal naive",
+            limit_value=1.0,
+        ),
+    ]
+
+
+def _read(path: Path) -> tuple[str, datetime, np.ndarray]:
+    """Values of each whole hour added up, over whole days."""
+    with path.open() as file:
+        rows = [row for row in csv.reader(file) if row and row[0][:1].isdigit()]
+    at = np.array([datetime.fromisoformat(row[0]).replace(tzinfo=UTC).timestamp() for row in rows])
+    first, last = int(at[0] // 86_400 + 1) * 86_400, int(at[-1] // 86_400) * 86_400
+    place = ((at - first) // 3600).astype(int)
+    values = np.zeros((last - first) // 3600)
+    inside = (place >= 0) & (place < len(values))
+    np.add.at(values, place[inside], np.array([float(row[1]) for row in rows])[inside])
+    return path.stem, datetime.fromtimestamp(first, UTC), values
+
+
+def _made() -> list[tuple[str, datetime, np.ndarray]]:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    return [(f"made {seed}", start, _shape(91, np.random.default_rng(seed))) for seed in range(6)]
+
+
+def _shape(days: int, generator: np.random.Generator) -> np.ndarray:
+    hours = np.arange(days * 24)
+    daily = 1 + 0.6 * np.sin(2 * np.pi * (hours % 24 - 8) / 24)
+    drift = np.exp(np.cumsum(0.01 * generator.standard_normal(len(hours)) / 5))
+    return np.asarray(100 * daily * drift * np.exp(0.1 * generator.standard_normal(len(hours))))
+
+
+def _fit() -> Result:
+    found = usl.fit(_SPECSDM91)
+    off = max(
+        abs(value / published - 1)
+        for value, published in zip((found.alpha, found.beta, found.gamma), _PUBLISHED, strict=True)
+    )
+    return Result(
+        name="usl_fit",
+        value=100 * off,
+        unit="% off the published coefficients",
+        better="lower",
+        limit="equal to the digits published",
+        limit_value=0.1,
+    )
+
+
+def _night() -> Result:
+    """Fresh PostgreSQL, 91 days of one operation for each service; one night, by the wall clock."""
+    with tempfile.TemporaryDirectory(prefix="wbbench-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's user must get in when root starts it
+        postgres = EmbeddedPostgres(Path(folder))
+        url = postgres.start()
+        try:
+            migrate.upgrade(url)
+            db = Database(url, name="bench", statement_timeout_ms=300_000)
+            try:
+                _prepare(db)
+                began = time.perf_counter()
+                done = nightly.work_night(db, None)
+                minutes = (time.perf_counter() - began) / 60 * (10_000 / SERVICES)
+                assert done == SERVICES
+            finally:
+                db.dispose()
+        finally:
+            postgres.stop()
+    return Result(
+        name="capacity_night",
+        value=minutes,
+        unit="minutes for 10,000 services" + ("" if SERVICES == 10_000 else f" (from {SERVICES:,})"),
+        better="lower",
+        limit="under 10 minutes on two cores",
+        limit_value=10.0,
+    )
+
+
+def _prepare(db: Database) -> None:
+    generator = np.random.default_rng(1)
+    with db.transaction() as tx:
+        now = tx.now
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        owner = new_id()
+        common = {"former_names": [], "source": "bench", "spec_hash": "x", "created_at": now, "updated_at": now}
+        insert_many(tx, team, [{**common, "id": owner, "name": "t", "title": "t", "spec": {}, "fallback": False}])
+        spec = {"capacity": {"perReplica": 50, "replicas": 5, "replicaPrice": 90}}
+        services = [
+            {**common, "id": new_id(), "name": f"service-{at:05}", "title": f"service-{at:05}",
+             "telemetry_name": f"service-{at:05}", "team_id": owner, "tier": 3, "spec": spec}
+            for at in range(SERVICES)
+        ]  # fmt: skip
+        insert_many(tx, service, services)
+    shapes = [_shape(91, generator).reshape(91, 24).round(2).tolist() for _ in range(50)]
+    for first in range(0, SERVICES, 100):
+        rows = [
+            {"service_id": one["id"], "operation": "all requests", "kind": "rate",
+             "day_at": today - timedelta(days=91 - day), "mean": values, "peak": values}
+            for at, one in enumerate(services[first : first + 100])
+            for day, values in enumerate(shapes[at % 50])
+        ]  # fmt: skip
+        with db.transaction() as tx:
+            insert_many(tx, capacity_day, rows)
+    with db.transaction() as tx:
+        assert len(catalog.services(tx)) == SERVICES
