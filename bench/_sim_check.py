@@ -343,6 +343,20 @@ def check_stalled(tx: Tx) -> list[str]:
     return found
 
 
+def check_tried(tx: Tx, stolen: Stolen) -> list[str]:
+    """What was still queued when somebody answered had not been due for long; a throttled channel may be slower."""
+    found = []
+    over = sa.text(
+        "SELECT n.id, n.due_at, n.settled_at FROM notification n WHERE n.state = 'cancelled'"
+        " AND NOT EXISTS (SELECT 1 FROM channel_throttle t WHERE t.channel = n.channel)"
+    )
+    for row in tx.execute(over):
+        late = row.settled_at - row.due_at - stolen.within(row.due_at, row.settled_at)
+        if late > SLACK:
+            found.append(f"notification {row.id} was due for {late} and was not tried")
+    return found
+
+
 def check_sent(tx: Tx, taken: Iterable[UUID], shadows: Iterable[tuple[UUID, UUID]]) -> list[str]:
     """What is called sent was taken by a provider; cancelled only what was answered or over; no shadow answered."""
     really = set(taken)

@@ -427,6 +427,7 @@ class Life:
             self.lost += check.check_ledger(tx, self.stolen)
             self.lost += check.check_states(tx)
             self.lost += check.check_stalled(tx)
+            self.lost += check.check_tried(tx, self.stolen)
             self.lost += check.check_sent(tx, self.reached, self.world.shadows)
             self.lost += self._unpaged(tx)
         for line in logs:
