@@ -14,7 +14,7 @@ def test_a_slice_of_the_soak_loses_no_page(
     database_url: str, capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
 ) -> None:
     """paged.never_dropped, page.escalating, page.acknowledged, page.epoch, notification.queued"""
-    broken = soak(database_url, seconds=6, seed=2026)
+    broken = soak(database_url, seconds=6, seed=2026, days=3)
     said = capsys.readouterr().out
     assert broken == 0, said
     assert "0 pages lost" in said
