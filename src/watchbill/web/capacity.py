@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 
 from watchbill.api.capacity import lines_of
 from watchbill.features import capacity, catalog, identity
-from watchbill.features.capacity import PeakEvent, State, Stored
+from watchbill.features.capacity import Outlook, PeakEvent, State, Stored
 from watchbill.kernel.errors import Forbidden, NotFound
 from watchbill.web import shell
 from watchbill.web.shell import ACT, AnyRequest, Form, GivenWeb, Screen
@@ -111,7 +111,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             curve=capacity.curves(screen.tx, service_ids=[service.id]).get(service.id),
             journeys=capacity.journeys(screen.tx, service_ids=[service.id]),
             fans=[(one, fan(screen, one, state if one.operation == capacity.WHOLE else None)) for one in stored],
-            days=next((days_chart(one, state, events) for one in stored if one.operation == "" and one.peak), ""),
+            days=days_chart(capacity.event_outlook(screen.tx, service_id=service.id), state, events),
         )
 
 
@@ -136,10 +136,13 @@ def fan(screen: Screen, one: Stored, state: State | None) -> str:
     return _chart(x, lines, bands=[[3, 4]], capacity_line=state.capacity if state else None)
 
 
-def days_chart(one: Stored, state: State | None, events: Sequence[PeakEvent]) -> str:
+def days_chart(outlook: Outlook | None, state: State | None, events: Sequence[PeakEvent]) -> str:
     """The busiest moment of each of 120 days: its median and 95% quantile, with declared events as marks."""
-    x = [int((one.first_at + timedelta(days=place)).timestamp()) for place in range(len(one.peak))]
-    middle, high = [v * one.burst for v in one.peak], [v * one.burst for v in one.peak_high]
+    if outlook is None:
+        return ""
+    begun = datetime.combine(outlook.first_day, datetime.min.time(), UTC)
+    x = [int((begun + timedelta(days=place)).timestamp()) for place in range(len(outlook.middle))]
+    middle, high = outlook.middle, outlook.high
     lines = [
         {"label": "Upper (95%)", "y": high, "tone": "accent", "dash": True},
         {"label": "Busiest moment", "y": middle, "tone": "accent", "dash": False},

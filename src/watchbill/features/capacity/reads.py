@@ -270,8 +270,8 @@ def _line(  # noqa: PLR0917  one component of a review, called in one place
     )
 
 
-def peak_of_event(tx: Tx, *, service_id: UUID, event: PeakEvent) -> float | None:
-    """The q95 peak of a service over an event's days, as last forecast with events; None beyond the forecast."""
+def event_outlook(tx: Tx, *, service_id: UUID) -> Outlook | None:
+    """The days ahead of a service as last forecast, declared events included; None without a forecast."""
     row = tx.execute(
         sa.select(store.capacity_forecast.c.data["outlook"]).where(
             store.capacity_forecast.c.service_id == service_id,
@@ -279,9 +279,14 @@ def peak_of_event(tx: Tx, *, service_id: UUID, event: PeakEvent) -> float | None
             store.capacity_forecast.c.kind == "rate",
         )
     ).scalar()
-    if row is None:
+    return None if row is None else msgspec.convert(row, Outlook)
+
+
+def peak_of_event(tx: Tx, *, service_id: UUID, event: PeakEvent) -> float | None:
+    """The q95 peak of a service over an event's days, as last forecast with events; None beyond the forecast."""
+    outlook = event_outlook(tx, service_id=service_id)
+    if outlook is None:
         return None
-    outlook = msgspec.convert(row, Outlook)
     inside = [
         high
         for at, high in enumerate(outlook.high)
