@@ -37,6 +37,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("init", "watchbill.cli.init", "Write a first manifest for this repository.", group=False),
     Entry("validate", "watchbill.cli.validate", "Check manifests; needs no server.", group=False),
     Entry("apply", "watchbill.cli.apply", "Plan and apply manifests.", group=False),
+    Entry("import", "watchbill.cli.import_", "Leave PagerDuty, Opsgenie or Grafana OnCall behind."),
     Entry("schema", "watchbill.cli.schema", "Print the JSON Schema of a manifest, for editors.", group=False),
     Entry("team", "watchbill.cli.team", "Teams and their members."),
     Entry("service", "watchbill.cli.service", "Services, their owners and operations."),

@@ -38,7 +38,7 @@ from watchbill.features.oncall.holidays import days_of_year
 from watchbill.features.oncall.holidays import ensure as ensure_holidays
 from watchbill.features.oncall.holidays import set_calendar as set_holiday_calendar
 from watchbill.features.oncall.hours import Stretch, parse_hours, stretch_at
-from watchbill.features.oncall.logic import next_after
+from watchbill.features.oncall.logic import calculator, next_after, spans
 from watchbill.features.oncall.lookups import (
     Watch,
     all_gaps,
@@ -121,6 +121,7 @@ __all__ = [
     "add_time_off",
     "all_gaps",
     "because",
+    "calculator",
     "cancel_override",
     "check",
     "create_feed",
@@ -160,6 +161,7 @@ __all__ = [
     "set_rotation",
     "set_rotations",
     "shifts",
+    "spans",
     "stretch_at",
     "swap_by_id",
     "swaps",
