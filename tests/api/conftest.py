@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -20,18 +22,41 @@ from watchbill.runtime.db import Database
 As = Callable[[str], dict[str, str]]
 
 
+class Kept(NamedTuple):
+    """An application with what it stands on."""
+
+    app: Litestar
+    lanes: Lanes
+    limit: identity.FailureLimit
+
+
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, database_url=database_url, secret_key="k" * 40, observer_url="http://127.0.0.1:9")
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[dict[str, Kept]]:
+    """Applications of this module by their settings: building one takes as long as twenty requests."""
+    made: dict[str, Kept] = {}
+    yield made
+    for one in made.values():
+        one.lanes.close()
+
+
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Litestar]:
+def app(settings: Settings, kept: dict[str, Kept]) -> Iterator[Litestar]:
     assert settings.database_url is not None
-    url = settings.database_url
-    lanes = Lanes.over(lambda name, size: Database(url, name=name, pool_size=size))
-    yield create_app(settings=settings, lanes=lanes)
-    lanes.close()
+    url, key = settings.database_url, str(msgspec.structs.replace(settings, home=Path("/")))
+    if key not in kept:
+        lanes = Lanes.over(lambda name, size: Database(url, name=name, pool_size=size))
+        limit = identity.FailureLimit(most=60, window_seconds=60)
+        kept[key] = Kept(create_app(settings=settings, lanes=lanes, failure_limit=limit), lanes, limit)
+    one = kept[key]
+    one.limit.succeeded("testclient")  # what an earlier test guessed is not held against this one
+    yield one.app
+    for name in ("intake", "act", "screens"):
+        one.lanes[name].db.dispose()  # the next test's emptying ends every connection
 
 
 @pytest.fixture
