@@ -111,6 +111,8 @@ def _team(name: str, policy: Policy | None, schedules: list[SourceSchedule], fou
         spec["onCall"] = {"layers": layers}
     if steps:
         spec["escalation"] = {"steps": steps, "repeatLast": 0}
+        if policy and (zones := {step.during[2] for step in policy.steps if step.during}):
+            spec["escalation"]["timeZone"] = zones.pop()  # one source has conditions, and writes them in UTC
     if not people:
         found.note(policy.place if policy else schedules[0].place, f"the team '{name}' has nobody")
     made.teams.append({"apiVersion": "watchbill/v1", "kind": "Team", "metadata": {"name": name}, "spec": spec})

@@ -261,8 +261,10 @@ def _policy(place: str, raw: Json, listed: list[tuple[str, Json]], logins: dict[
             steps.append(Step(notify=("team",), wait_seconds=10, during=during))
         elif kind == "notify_if_time_from_to":
             since, until = (str(each.get(k, ""))[:5] for k in ("notify_if_time_from", "notify_if_time_to"))
-            _clock(since, here), _clock(until, here)
+            _clock(since, here)
+            _clock(until, here)
             during = since, until, "UTC"
+            found.note(here, "at other times the steps below are skipped here; there the escalation stops")
         elif kind == "repeat_escalation":
             loops = _MOST_REPEATS
         else:

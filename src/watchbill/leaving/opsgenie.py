@@ -54,7 +54,7 @@ class _Book:
                     found.note(f"{place}/contacts/{at}", f"a contact by {channel} cannot be carried over")
         self.teams: dict[str, list[str]] = {}
         for _, raw in dump.items["teams"]:
-            people = [login for each in raw.get("members") or () if (login := self.person(each.get("user") or {}))]
+            people = [who for each in raw.get("members") or () if (who := self.person(each.get("user") or {}))]
             self.teams |= {str(raw.get(key)): people for key in ("id", "name") if raw.get(key)}
 
     def person(self, raw: Json) -> str | None:
