@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,36 @@ def read_manifests(paths: Sequence[Path]) -> list[File]:
             code="no_manifest",
             hint="`watchbill init` writes a first one; a manifest begins with 'apiVersion: watchbill/v1'",
         )
+    return found
+
+
+def read_texts(paths: Sequence[Path], wanted: Callable[[str], bool], *, what: str) -> list[File]:
+    """The files whose text is ``wanted``; a file that is named is taken as it is. ``-`` is standard input.
+
+    Raises:
+        NotFound: a path that is not there. Invalid: nothing found, or a named file that is not text.
+    """
+    from watchbill.manifest import File
+
+    found: list[File] = []
+    for path in paths:
+        if str(path) == "-":
+            found.append(File(path="-", text=sys.stdin.read(), named=True))
+            continue
+        if not path.exists():
+            raise NotFound(f"there is no file or folder {path}", place=str(path), hint="check the path")
+        named = not path.is_dir()
+        for each in _walk(path):
+            try:
+                text = each.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                if named:
+                    raise Invalid(str(error), place=f"{each}:1:1", hint="save it as UTF-8 text") from error
+                continue
+            if named or wanted(text):
+                found.append(File(path=str(each), text=text, named=named))
+    if not found:
+        raise Invalid(f"there is no {what} in {', '.join(map(str, paths))}", hint="name the files")
     return found
 
 

@@ -9,6 +9,7 @@ import typer
 
 from watchbill.cli.client import Client
 from watchbill.cli.output import Home, Json, emit, rows, when
+from watchbill.cli.slo_openslo import export_slos, import_slos, validate_slos
 from watchbill.cli.slo_replay import propose_target, replay_slos
 from watchbill.cli.slo_report import badge, report, rules
 from watchbill.kernel.durations import format_duration
@@ -24,6 +25,9 @@ app.command("propose")(propose_target)
 app.command("report")(report)
 app.command("badge")(badge)
 app.command("rules")(rules)
+app.command("import")(import_slos)
+app.command("validate")(validate_slos)
+app.command("export")(export_slos)
 
 _COLOURS = {"firing page": "bold red", "firing ticket": "yellow", "recovering": "cyan", "ok": "green"}
 _BAR = 8

@@ -11,6 +11,8 @@ import msgspec
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, ServiceItem, TeamItem
 from watchbill.manifest.documents import KINDS, ServiceManifest, TeamManifest
+from watchbill.manifest.openslo.beside import join
+from watchbill.manifest.openslo.files import mentions_openslo
 from watchbill.manifest.reading import walk
 from watchbill.manifest.suggest import nearest
 from watchbill.manifest.words import API_VERSION
@@ -25,11 +27,20 @@ def is_manifest(file: File) -> bool:
 
     Anything else that happens to be YAML (charts, workflows, other catalogues) is none of our business.
     """
-    return file.named or file.path.rsplit("/", 1)[-1] in _FILE_NAMES or _MENTION.search(file.text) is not None
+    return (
+        file.named
+        or file.path.rsplit("/", 1)[-1] in _FILE_NAMES
+        or _MENTION.search(file.text) is not None
+        or mentions_openslo(file.text)
+    )
 
 
 def gather(files: Iterable[File]) -> tuple[Bundle, list[Problem]]:
-    """Read every manifest in these files; documents with problems are left out of the bundle."""
+    """Read every manifest in these files; documents with problems are left out of the bundle.
+
+    OpenSLO documents among them become objectives of the services they are about.
+    """
+    files = list(files)
     teams: list[TeamItem] = []
     services: list[ServiceItem] = []
     problems: list[Problem] = []
@@ -51,7 +62,7 @@ def gather(files: Iterable[File]) -> tuple[Bundle, list[Problem]]:
                 teams.append(TeamItem(document, manifest))
             elif isinstance(manifest, ServiceManifest):
                 services.append(ServiceItem(document, manifest))
-        if not ours and file.named and not problems:
+        if not ours and file.named and not problems and not mentions_openslo(file.text):
             problems.append(
                 Problem(
                     code="manifest.empty",
@@ -60,7 +71,8 @@ def gather(files: Iterable[File]) -> tuple[Bundle, list[Problem]]:
                     hint=f"begin with 'apiVersion: {API_VERSION}' and 'kind: Team' or 'kind: Service'",
                 )
             )
-    return Bundle(teams, services), problems
+    services, found = join(files, services)
+    return Bundle(teams, services), [*problems, *found]
 
 
 def _kind_of(  # noqa: PLR0911  one way out for each thing that can be wrong
@@ -68,6 +80,8 @@ def _kind_of(  # noqa: PLR0911  one way out for each thing that can be wrong
 ) -> tuple[str | None, list[Problem]]:
     """The kind of a document of ours; (None, []) for a document of somebody else's."""
     data: Any = document.data
+    if isinstance(data, list) and any(_is_openslo(each) for each in data):
+        return None, []
     if not isinstance(data, dict):
         return None, [
             _problem(
@@ -91,6 +105,10 @@ def _kind_of(  # noqa: PLR0911  one way out for each thing that can be wrong
     if kind is None:
         return None, [_problem(document, "manifest.missing", "'kind' is missing", (), hint, field="kind")]
     return None, [_problem(document, "manifest.kind", f"the kind '{kind}' is not known here", ("kind",), hint)]
+
+
+def _is_openslo(item: Any) -> bool:
+    return isinstance(item, dict) and str(item.get("apiVersion")).startswith("openslo")
 
 
 def _read(

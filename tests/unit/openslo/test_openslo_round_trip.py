@@ -96,6 +96,7 @@ def test_what_is_written_as_openslo_reads_back_as_the_same(specs: list[SloSpec])
         ('{__name__="a"}', 'increase({__name__="a"}[$window])'),
         ('sum(rate(b{le="0.5"}[5m])) # le="1"', 'sum(increase(b{le="0.5"}[$window])) # le=~"1([.]0)?"'),
         ("sum(increase(r[$window]))", "sum(increase(r[$window]))"),
+        ("sum(rate(r[$window])) / 2", "sum(increase(r[$window])) / 2"),
     ],
 )
 def test_a_rate_and_a_bare_counter_become_a_count_over_the_window(query: str, counts: str) -> None:

@@ -21,6 +21,9 @@ _MENTION = re.compile(
 )
 
 
+_OPENSLO = re.compile(r"^[-\s]*[\"']?apiVersion[\"']?\s*:\s*[\"']?openslo(?:\.com)?/", re.MULTILINE)
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One SLO and where it stands."""
 
@@ -33,12 +36,23 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     slos: list[Found]
     services: dict[str, Place]
-    problems: list[Problem]
+    places: list[Place]
+    unreadable: list[Problem]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong so far, as far as it was looked at."""
+        return [*self.unreadable, *(problem for place in self.places for problem in place.problems)]
 
 
 def mentions_slos(text: str) -> bool:
     """Whether a file claims to hold SLOs of one of these formats."""
     return _MENTION.search(text) is not None
+
+
+def mentions_openslo(text: str) -> bool:
+    """Whether a file claims to hold OpenSLO."""
+    return _OPENSLO.search(text) is not None
 
 
 def read(files: Iterable[File]) -> Reading:
@@ -62,10 +76,8 @@ def read(files: Iterable[File]) -> Reading:
     for place in every:
         found += [Found(spec=spec, place=place) for spec in _read_one(place, library, windows)]
     found += [Found(spec=spec, place=place) for place, spec in library.specs()]
-    for place in every:
-        problems += place.problems
     services = {name: named[0] for name, named in library.known["Service"].items()}
-    return Reading(slos=found, services=services, problems=problems)
+    return Reading(slos=found, services=services, places=every, unreadable=problems)
 
 
 def _read_one(place: Place, library: openslo.Library, windows: dict[str, list[Alert]]) -> list[SloSpec]:

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_RATES = {"rate": "increase", "irate": "increase", "increase": "increase", "delta": "increase"}
+_RATES = {"rate": "increase", "irate": "increase"}
 _LISTS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 _WORDS = {*_LISTS, "and", "or", "unless", "bool", "offset", "inf", "nan", "atan2", "start", "end"}
 _BOUND = re.compile(r"""\ble\s*=\s*(["'])([0-9]+)(?:\.0)?\1""")
@@ -39,9 +39,9 @@ def counting(query: str, *, counter: bool) -> str:
     Raises:
         NotCountable: it is no counter and no rate of one.
     """
-    if WINDOW in query:
-        return same_bounds(query)
     tokens = [(match.lastgroup or "other", match.group()) for match in _TOKEN.finditer(query)]
+    if WINDOW in query:
+        return same_bounds("".join(_counted(tokens, index) for index in range(len(tokens))))
     if any(kind == "range" for kind, _ in tokens):
         return same_bounds(_over_window(tokens))
     if not counter:
@@ -64,10 +64,16 @@ def _over_window(tokens: list[tuple[str, str]]) -> str:
         elif kind == "word" and _calls(tokens, index):
             if text.endswith("_over_time") and text not in ("sum_over_time", "count_over_time"):
                 raise NotCountable(f"{text} does not count events")
-            written.append(_RATES.get(text, text))
+            written.append(_counted(tokens, index))
         else:
             written.append(text)
     return "".join(written)
+
+
+def _counted(tokens: list[tuple[str, str]], index: int) -> str:
+    """The token, with ``increase`` in place of a rate: events, not events a second."""
+    kind, text = tokens[index]
+    return _RATES.get(text, text) if kind == "word" and _calls(tokens, index) else text
 
 
 def _wrapped(tokens: list[tuple[str, str]]) -> str:

@@ -6,7 +6,7 @@ one time window, one condition in a policy, at least one target in a policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -60,9 +60,12 @@ def write(specs: Sequence[SloSpec]) -> str:
         }
         for name, kind in sources.items()
     ]
-    return yaml.dump_all(
-        head + documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, explicit_start=True
-    )
+    return as_yaml(head + documents)
+
+
+def as_yaml(documents: Iterable[dict[str, Any]]) -> str:
+    """Documents as YAML, numbers exact."""
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, explicit_start=True)
 
 
 def queries(spec: SloSpec) -> list[Query]:
