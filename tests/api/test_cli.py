@@ -79,7 +79,8 @@ def test_an_invited_person_is_listed_and_reached(url: str, secret: str, run: Run
 def test_status_exits_1_while_the_observer_is_down(url: str, secret: str, run: Run) -> None:
     told = run("status", "--json", WATCHBILL_URL=url, WATCHBILL_TOKEN=secret)
     assert told.returncode == 1
-    assert {"server", "pager", "observer", "worker"} == {process["name"] for process in json.loads(told.stdout)["processes"]}
+    processes = json.loads(told.stdout)["processes"]
+    assert {"server", "pager", "observer", "worker"} == {process["name"] for process in processes}
 
 
 def test_errors_say_what_where_and_how_to_mend_with_their_exit_code(url: str, run: Run) -> None:
