@@ -15,10 +15,11 @@ from watchbill.features import alerts, changes, identity, slo
 from watchbill.features.slo.probes import Get, Prober
 from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
-from watchbill.kernel.errors import Unauthenticated, WatchbillError
-from watchbill.processes.compose import Context, Parts
+from watchbill.kernel.errors import SetupError, Unauthenticated, WatchbillError
+from watchbill.processes.compose import Background, Context, Parts
 from watchbill.processes.otlp import KnownKeys, Limits, OtlpReceiver, Verify
 from watchbill.processes.questions import Questions
+from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database
 from watchbill.runtime.http_out import HttpOut
 from watchbill.runtime.loops import Loop
@@ -40,12 +41,10 @@ def build(context: Context) -> Parts:
     store.ensure_schema(settings.retention_days)
     commit = GroupCommit(store)
     late = LateSpans()
-    receiver = OtlpReceiver(
-        commit,
-        late,
-        limits=Limits(retention=timedelta(days=settings.retention_days)),
-        keys=None if is_loopback(settings.host) else KnownKeys(verify_with(db)),
-    )
+    limits = Limits(retention=timedelta(days=settings.retention_days))
+    keys = None if is_loopback(settings.host) else KnownKeys(verify_with(db))
+    receiver = OtlpReceiver(commit, late, limits=limits, keys=keys)
+    over_grpc = _over_grpc(settings, commit, late, limits, keys)
     evaluator = slo.build_evaluator(db=db, source=store, settings=settings)
 
     def evaluate() -> int:
@@ -95,9 +94,32 @@ def build(context: Context) -> Parts:
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
         ],
-        background=[_Writing(store, commit)],
+        background=[*over_grpc, _Writing(store, commit)],
         ready=ready,
     )
+
+
+def _over_grpc(
+    settings: Settings, commit: GroupCommit, late: LateSpans, limits: Limits, keys: KnownKeys | None
+) -> list[Background]:
+    """The gRPC receiver, where it is wanted. The usual port taken by somebody else is told, and no reason to stop."""
+    port = settings.grpc_port
+    if port is None:
+        return []
+    from watchbill.processes.otlp_grpc import GrpcReceiver
+
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        receiver = GrpcReceiver(
+            commit, late, address=f"{host}:{port}", limits=limits, keys=keys, now_ns=time.time_ns
+        )
+    except SetupError as error:
+        if settings.otlp_grpc_port is not None:
+            raise
+        log.warning("OTLP over gRPC is not taken", why=error.problem.message, mend=error.problem.hint)
+        return []
+    log.info("OTLP over gRPC", port=receiver.port)
+    return [receiver]
 
 
 def asks(http: HttpOut) -> Get:

@@ -139,7 +139,7 @@ class OtlpReceiver:
         except WatchbillError as error:
             status = error.status if error.status in {400, 413} else 503
             extra = [(b"retry-after", b"5")] if status == 503 else []
-            await _answer(send, status, encoding, status_reply(status, encoding, _say(error)), extra)
+            await _answer(send, status, encoding, status_reply(status, encoding, say(error)), extra)
         finally:
             holding.release()
 
@@ -275,7 +275,8 @@ def _overloaded() -> _Refused:
     return _Refused(503, "too much telemetry is in flight; send again", retry_after="1")
 
 
-def _say(error: WatchbillError) -> str:
+def say(error: WatchbillError) -> str:
+    """What went wrong, and in which field."""
     problem = error.problem
     place = f" ({problem.field})" if problem.field else ""
     return f"{problem.message}{place}"

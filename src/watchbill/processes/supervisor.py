@@ -190,7 +190,8 @@ class Supervisor:
             runner.start()
         self._lock.announce(Running(pid=os.getpid(), url=sockets.address_of(web), otlp_url=sockets.address_of(otlp)))
         self._say(f"Watchbill is ready at {settings.base_url} (after {time.monotonic() - began:.1f} s)")
-        self._say(f"OTLP over HTTP: {sockets.address_of(otlp)}   home: {settings.home}")
+        over_grpc = f"   gRPC: {settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+        self._say(f"OTLP over HTTP: {sockets.address_of(otlp)}{over_grpc}   home: {settings.home}")
         if secret is not None:
             self._say(f"Admin token, shown only now: {secret}")
 

@@ -69,6 +69,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     otlp_port: Annotated[
         int, Meta(ge=0, le=65535, description="Port of the observer: OTLP over HTTP and telemetry queries.")
     ] = 4318
+    otlp_grpc_port: Annotated[
+        int | None,
+        Meta(
+            ge=0,
+            le=65535,
+            description="Port of the observer for OTLP over gRPC; 0 takes none. Without it 4317 where `otlp_port` is "
+            "4318, else none.",
+        ),
+    ] = None
     health_port: Annotated[
         int | None,
         Meta(
@@ -184,6 +193,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def observer_base_url(self) -> str:
         """Where the observer answers, without a trailing slash."""
         return (self.observer_url or f"http://127.0.0.1:{self.otlp_port}").rstrip("/")
+
+    @property
+    def grpc_port(self) -> int | None:
+        """Where OTLP over gRPC is taken; None: nowhere."""
+        if self.otlp_grpc_port is None:
+            return 4317 if self.otlp_port == 4318 else None
+        return self.otlp_grpc_port or None
 
     @property
     def telemetry_store_url(self) -> str:
