@@ -46,7 +46,10 @@ def test_the_service_worker_is_there_and_shows_a_page_that_is_pushed(shop: Datab
         lambda event: registrations.extend(each["registrationId"] for each in event["registrations"]),
     )
     devtools.send("ServiceWorker.enable")
-    page.wait_for_timeout(200)
+    for _ in range(100):
+        if registrations:
+            break
+        page.wait_for_timeout(100)
     origin = page.evaluate("location.origin")
     pushed = '{"title":"[sev2] Checkout fails","body":"b","tag":"n-1","acknowledge":"/a/x","open":"/incidents/1"}'
     devtools.send(
@@ -56,7 +59,7 @@ def test_the_service_worker_is_there_and_shows_a_page_that_is_pushed(shop: Datab
     shown = page.evaluate(
         """async () => {
           const ready = await navigator.serviceWorker.ready;
-          for (let tries = 0; tries < 40; tries += 1) {
+          for (let tries = 0; tries < 300; tries += 1) {
             const found = await ready.getNotifications();
             if (found.length) return found.map((one) => [one.title, one.data.acknowledge]);
             await new Promise((resolve) => setTimeout(resolve, 50));
