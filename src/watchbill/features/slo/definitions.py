@@ -14,6 +14,7 @@ from watchbill.features.slo import logic, store
 from watchbill.features.slo.calendar import Period, most_length, period_at
 from watchbill.features.slo.model import Plan, Slo
 from watchbill.features.slo.objectives import plan_of
+from watchbill.features.slo.slicing import PARTS
 from watchbill.runtime.db import Tx
 
 
@@ -83,8 +84,15 @@ def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
         )
         for slo in slos
     ]
-    plans = logic.stack_plans([item.plan for item in items], [item.slo.budget_share for item in items])
+    plans = logic.stack_plans(
+        [item.plan for item in items], [item.slo.budget_share for item in items], [_unit(item.slo) for item in items]
+    )
     return Definitions(mark=mark, items=items, plans=plans)
+
+
+def _unit(slo: Slo) -> int:
+    """How many of its counts are one event."""
+    return PARTS if slo.measure is not None and slo.measure.method == "ratio_timeslices" else 1
 
 
 def _match(slo: Slo, service: catalog.Service, operation: catalog.Operation) -> telemetry.OperationMatch:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from watchbill.features.slo import certainty
 from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Sums
 from watchbill.features.slo.model import STATES, Plan, Tier
 
@@ -26,20 +27,22 @@ NO_TIER, TICKET, PAGE = 0, 1, 2
 TIERS: tuple[Tier | None, ...] = (None, "ticket", "page")
 
 PAIRS = 4
-MIN_BAD_TO_PAGE = 2
-"""One failure at three in the morning is a ticket, however high the ratio."""
 MIN_COVERAGE = 0.5
 """Less than half of the slices measured is not enough to say that all is well."""
 
 
 class Plans(msgspec.Struct, frozen=True):
-    """The burn windows of many SLOs as arrays of shape (SLOs, 4); an absent pair has ``is_page`` -1."""
+    """The burn windows of many SLOs as arrays of shape (SLOs, 4); an absent pair has ``is_page`` -1.
+
+    ``unit`` is how many of the counts are one event (None: 1), where a time slice counts as many.
+    """
 
     is_page: Ints
     threshold: Floats
     exact: Sequence[Sequence[Fraction]]
     share: Floats
     shares: Sequence[Fraction]
+    unit: Ints | None = None
 
 
 class Previous(msgspec.Struct, frozen=True):
@@ -73,8 +76,8 @@ def window_lengths(plan: Plan, *, window_slices: int, fresh_slices: int) -> list
     return lengths
 
 
-def stack_plans(plans: Sequence[Plan], shares: Sequence[Fraction]) -> Plans:
-    """Many plans as arrays; ``shares`` are the budget shares 1 − target."""
+def stack_plans(plans: Sequence[Plan], shares: Sequence[Fraction], units: Sequence[int] | None = None) -> Plans:
+    """Many plans as arrays; ``shares`` are the budget shares 1 − target, ``units`` as in `Plans`."""
     is_page = np.full((len(plans), PAIRS), -1, dtype=np.int64)
     threshold = np.full((len(plans), PAIRS), np.inf)
     exact: list[list[Fraction]] = []
@@ -83,14 +86,18 @@ def stack_plans(plans: Sequence[Plan], shares: Sequence[Fraction]) -> Plans:
         for pair, window in enumerate(plan.windows):
             is_page[row, pair] = window.tier == "page"
             threshold[row, pair] = float(exact[row][pair])
-    return Plans(is_page, threshold, exact, np.array([float(share) for share in shares], dtype=np.float64), shares)
+    share_of = np.array([float(share) for share in shares], dtype=np.float64)
+    return Plans(
+        is_page, threshold, exact, share_of, shares, None if units is None else np.array(units, dtype=np.int64)
+    )
 
 
 def decide(plans: Plans, sums: Sums, previous: Previous, *, lost: Bools, current: int, grace_slices: int) -> Verdicts:
     """The state of every SLO.
 
     1. *Over*: each window's ratio against its pair's threshold.
-    2. A pair fires when both its windows are over. A page needs two failures, else it is a ticket.
+    2. A pair fires when both its windows are over. To begin to page it needs two failures, and where traffic is low
+       a Clopper-Pearson bound above its threshold (`certainty`); else it is a ticket.
     3. After a fast burn, a slow pair fires only when the newest window burns that fast too: until then its
        windows only remember what was already told (docs/decisions/0010).
     4. Freeze: what fires stops only when fresh data says so; what is well and has no fresh data is unmeasured.
@@ -109,7 +116,8 @@ def decide(plans: Plans, sums: Sums, previous: Previous, *, lost: Bools, current
     over_long = there & over(plans, bad_long, total_long)
     both = over_short & over_long
 
-    enough = bad_long >= MIN_BAD_TO_PAGE
+    paged = (previous.state == FIRING) & (previous.tier == PAGE) & ~previous.by_traffic
+    enough = _enough(plans, bad_long, total_long, asked=both & page_pair) | paged[:, None]
     page = (both & page_pair & enough).any(axis=1)
     single = (both & page_pair & ~enough).any(axis=1)
     newest_bad = np.broadcast_to(sums.bad[:, :1], bad_short.shape)
@@ -131,6 +139,17 @@ def decide(plans: Plans, sums: Sums, previous: Previous, *, lost: Bools, current
     calm = np.where(over_long.any(axis=1), RECOVERING, OK)
     state = np.where(tier > NO_TIER, FIRING, np.where(seen, calm, UNMEASURED))
     return Verdicts(state, tier, lost & ~page, frozen, over_short, over_long, fresh, single & ~page)
+
+
+def _enough(plans: Plans, bad: Ints, total: Ints, *, asked: Bools) -> Bools:
+    """Which pairs have failures enough to wake somebody; only those ``asked`` for are looked at."""
+    found = np.zeros(asked.shape, bool)
+    rows, pairs = np.nonzero(asked)
+    unit = np.ones(rows.size, np.int64) if plans.unit is None else plans.unit[rows]
+    found[rows, pairs] = certainty.enough(
+        bad[rows, pairs] // unit, total[rows, pairs] // unit, plans.threshold[rows, pairs]
+    )
+    return found
 
 
 def over(plans: Plans, bad: Ints, total: Ints) -> Bools:

@@ -64,6 +64,7 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
         expected=float(evaluation.watch.expected[row]),
         seen=int(evaluation.seen[row]),
         check_seconds=evaluation.check_slices * evaluation.slice_seconds,
+        few=_few(definition, row, evaluation),
     )
     memory: dict[str, Any] = {}
     if evaluation.watch.lost[row]:
@@ -87,6 +88,18 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
         ),
         facts,
     )
+
+
+def _few(definition: Definition, row: int, evaluation: Evaluation) -> tuple[int, int] | None:
+    """(bad, total) of the first pair that would page if its failures were not so few."""
+    verdicts = evaluation.verdicts
+    if not verdicts.single[row]:
+        return None
+    for pair, window in enumerate(definition.plan.windows):
+        if window.tier == "page" and verdicts.over_short[row, pair] and verdicts.over_long[row, pair]:
+            long = 2 * pair + 1
+            return int(evaluation.sums.bad[row, long]), int(evaluation.sums.total[row, long])
+    return None
 
 
 def _budget(definition: Definition, bad: int, total: int, burn: float, at: datetime) -> tuple[Budget, float | None]:

@@ -7,12 +7,16 @@ from datetime import timedelta
 import msgspec
 
 from watchbill.features.slo.budget import seconds_to_reset
+from watchbill.features.slo.certainty import MIN_BAD
 from watchbill.features.slo.model import Slo, State, Tier, WindowReading
 from watchbill.kernel.durations import format_duration, rough_duration
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the words are made from. ``windows`` are the readings; bad and total are of the budget's window."""
+    """What the words are made from. ``windows`` are the readings; bad and total are of the budget's window.
+
+    ``few``: (bad, total) that would page if they were not so few.
+    """
 
     state: State
     tier: Tier | None
@@ -27,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expected: float = 0.0
     seen: int = 0
     check_seconds: int = 0
+    few: tuple[int, int] | None = None
 
 
 def label(service: str, operation: str) -> str:
@@ -91,13 +96,19 @@ def _firing(slo: Slo, facts: Facts) -> str:
     reset = seconds_to_reset(
         short_seconds=hot.short_seconds, threshold=limit, error_ratio=(hot.short_burn or 0.0) * share
     )
-    only_one = " Only one failure so far, so it is a ticket and nobody is paged." if facts.single else ""
+    only_one = f" {_too_few(facts.few)}, so it is a ticket and nobody is paged." if facts.single else ""
     return (
         f"{_percent((hot.long_burn or 0.0) * share)} of requests {failed} in the last {_span(hot.long_seconds)} and"
         f" {_percent((hot.short_burn or 0.0) * share)} in the last {_span(hot.short_seconds)}; over {_percent(limit)}"
         f" is a {hot.tier}. That burns the budget {_rate(hot.long_burn)} as fast as it lasts.{only_one}"
         f" If failures stopped now, it would end in about {rough_duration(timedelta(seconds=max(reset, 1)))}."
     )
+
+
+def _too_few(few: tuple[int, int] | None) -> str:
+    if few is None or few[0] < MIN_BAD:
+        return "Only one failure so far"
+    return f"{few[0]} failures of {few[1]} events are too few to be sure that it is more than chance"
 
 
 def _span(seconds: int) -> str:
