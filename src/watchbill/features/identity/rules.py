@@ -80,11 +80,14 @@ def plan_sends(
     timed.sort(key=lambda step: step[1])
     if urgency == "default":
         zone = ZoneInfo(time_zone)
-        timed = [
+        allowed = [
             (method, after)
             for method, after in timed
             if not is_quiet(chosen.quiet, (now + timedelta(seconds=after)).astimezone(zone))
         ]
+        if not allowed and not is_quiet(chosen.quiet, now.astimezone(zone)):
+            allowed = timed[:1]  # only its delay would reach into the quiet hours, and it goes out at once
+        timed = allowed
     if not timed:
         return Planned(sends=(), why="is in quiet hours")
     first = timed[0][1]
