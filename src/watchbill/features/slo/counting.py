@@ -50,10 +50,11 @@ def count(
     start: datetime,
     now: datetime,
     derive: bool = True,
-) -> None:
+) -> set[UUID]:
     """Correct the history of ``[start, now]`` by deriving it again, or by what was derived by others meanwhile.
 
-    What a sender dates into the future is left out.
+    What a sender dates into the future is left out. Returns the SLOs of which some slice is not measured because its
+    spans are sampled nobody knows how.
     """
     width = history.slice_seconds
     first, last = slice_of(start, width), slice_of(now, width)
@@ -69,6 +70,8 @@ def count(
         total=total.ravel(),
         measured=measured.ravel(),
     )
+    unknown = {(one.operation_id, one.objective) for one in counts if one.reason == "sampling_unknown"}
+    return {each.slo.id for each in definitions if (each.slo.operation_id, each.slo.name) in unknown}
 
 
 def refill(history: CountHistory, source: CountSource, definitions: Sequence[Definition], now: datetime) -> None:

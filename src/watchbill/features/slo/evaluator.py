@@ -65,6 +65,7 @@ class Evaluator:
         self._watch = traffic.nobody(0)
         self._since: list[datetime] = []
         self._written: dict[UUID, Written] = {}
+        self._sampled: set[UUID] = set()
         self._clock: tuple[datetime, float] | None = None
         self._sent_at: datetime | None = None
         self._full_at: datetime | None = None
@@ -178,7 +179,9 @@ class Evaluator:
         back = max(LATE_FOR if full else FRESH_FOR, timedelta(seconds=4 * self.slice_seconds))
         self.history.advance(slice_of(now, self.slice_seconds))
         try:
-            counting.count(self.history, self.source, definitions.items, self._rows, start=now - back, now=now)
+            self._sampled = counting.count(
+                self.history, self.source, definitions.items, self._rows, start=now - back, now=now
+            )
             if self._reread_at is None or now - self._reread_at >= REREAD_EVERY:
                 counting.count(
                     self.history,
@@ -219,6 +222,7 @@ class Evaluator:
             seen=seen,
             check_slices=length,
             since=self._since,
+            sampled=self._sampled,
         )
 
     def _watch_traffic(self, definitions: Definitions, grace: int) -> tuple[traffic.Watch, Ints, int]:

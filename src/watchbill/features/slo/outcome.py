@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -27,7 +28,10 @@ EXPIRES_AFTER = timedelta(minutes=5)
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """One evaluation of all SLOs, as arrays; ``since`` is when each came into its state."""
+    """One evaluation of all SLOs, as arrays; ``since`` is when each came into its state.
+
+    ``sampled``: those that are not measured because nobody knows how their spans are sampled.
+    """
 
     at: datetime
     slice_seconds: int
@@ -38,6 +42,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     seen: Ints
     check_slices: int
     since: Sequence[datetime]
+    sampled: Collection[UUID] = frozenset()
 
 
 def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple[StateRow, words.Facts]:
@@ -64,6 +69,7 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
         expected=float(evaluation.watch.expected[row]),
         seen=int(evaluation.seen[row]),
         check_seconds=evaluation.check_slices * evaluation.slice_seconds,
+        sampled=slo.id in evaluation.sampled,
         few=_few(definition, row, evaluation),
     )
     memory: dict[str, Any] = {}

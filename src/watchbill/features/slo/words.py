@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expected: float = 0.0
     seen: int = 0
     check_seconds: int = 0
+    sampled: bool = False
     few: tuple[int, int] | None = None
 
 
@@ -69,6 +70,15 @@ def explain(slo: Slo, facts: Facts) -> str:
         rate = burn_of(facts.windows)
         said = "no requests lately" if rate is None else f"the budget is used at {_rate(rate)} the sustainable rate"
         return f"Within the promise: {said}."
+    return _unmeasured(facts)
+
+
+def _unmeasured(facts: Facts) -> str:
+    if facts.sampled:
+        return (
+            "Its spans are sampled and do not say with which probability, so they cannot be counted: send request"
+            " metrics (http.server.request.duration), or spans with tracestate ot=th."
+        )
     if not facts.seen_ever:
         return "Nothing measured yet: no source has reported since this objective was written."
     if facts.total == 0:

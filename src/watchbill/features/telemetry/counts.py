@@ -187,7 +187,7 @@ GROUP BY slice, ServiceName
 """
 
 COUNTS_SQL = """
-SELECT operation_id, objective, toUnixTimestamp(slice), good, total, measured
+SELECT operation_id, objective, toUnixTimestamp(slice), good, total, measured, reason
 FROM watchbill_sli_counts FINAL
 WHERE slice_seconds = {width:UInt32}
     AND slice >= toDateTime({from:UInt32}, 'UTC') AND slice < toDateTime({to:UInt32}, 'UTC')

@@ -11,7 +11,7 @@ import msgspec
 
 Signal = Literal["traces", "metrics", "logs"]
 Outcome = Literal["good", "bad"]
-Reason = Literal["nothing_reported", "sampling_unknown"]
+Reason = Literal["nothing_reported", "sampling_unknown", "metrics_pending"]
 
 
 class OperationMatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +38,9 @@ class SliceCount(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one operation and objective in ``[slice_at, slice_at + slice)``.
 
     ``good`` and ``total`` are events, weighted by their sampling probability (so they may be fractional).
-    ``measured`` is false when nothing at all reported in the slice, or when the operation's spans are
-    sampled with an unknown probability; ``reason`` then says which. ``total == 0`` with ``measured`` means:
-    others reported, this operation did not.
+    ``measured`` is false when nothing at all reported in the slice, when the operation's spans are sampled
+    with an unknown probability, or when its metrics are not exported yet; ``reason`` then says which. ``total == 0``
+    with ``measured`` means: others reported, this operation did not.
     """
 
     operation_id: UUID

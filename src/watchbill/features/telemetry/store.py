@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
-from watchbill.features.telemetry import counts, questions, schema, traces, versions, wire
+from watchbill.features.telemetry import counts, metric_counts, questions, schema, traces, versions, wire
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
     Inserted,
     OperationMatch,
+    Reason,
     ServiceTraffic,
     SliceCount,
     Span,
@@ -22,6 +24,9 @@ from watchbill.features.telemetry.model import (
 
 _COUNTS_DAYS = 400  # a year of SLO history outlives its spans
 _CHUNK = timedelta(hours=1)  # spans are made unique in memory: an hour at a time
+
+
+_REASONS: dict[str, Reason] = {reason: reason for reason in get_args(Reason)}
 
 
 class TelemetryStore:
@@ -105,9 +110,22 @@ class TelemetryStore:
                     **{f"key{i}": key for i, key in enumerate(plan.attribute_keys)},
                 }
                 self.engine.command(counts.derive_sql(plan.attribute_keys), parameters, role="reader")
+                self._derive_from_metrics(plan, parameters)
                 self.engine.command(counts.CLEAR_SQL, parameters, role="reader")
                 self.engine.command(counts.COVERAGE_SQL, parameters, role="reader")
         return self.stored_counts(operations, start=first, end=last, slice_seconds=slice_seconds)
+
+    def _derive_from_metrics(self, plan: counts.Plan, parameters: dict[str, object]) -> None:
+        """Let request metrics stand above what spans said of the same slices, by a newer version."""
+        start, end = int(str(parameters["from"])), int(str(parameters["to"]))
+        near = {"near": start - metric_counts.LOOK_BACK_SECONDS, "far": end + metric_counts.LOOK_BACK_SECONDS}
+        if not self.engine.rows(metric_counts.ANY_SQL, near):
+            return
+        self._version += 1
+        given = {**parameters, **near, "version": self._version, "now": self._now_ns() // 1_000_000_000}
+        self.engine.command(metric_counts.derive_sql(plan.attribute_keys), given, role="reader")
+        self.engine.command(metric_counts.PENDING_SQL, given, role="reader")
+        self.engine.command(metric_counts.coverage_sql(), given, role="reader")
 
     def derive_late(self, touched: Sequence[datetime], *, slice_seconds: int) -> int:
         """Derive again the minutes that late spans ``touched``, for the operations of the last pass.
@@ -160,9 +178,9 @@ class TelemetryStore:
                 good=good,
                 total=total,
                 measured=bool(measured),
-                reason=None if measured else "sampling_unknown",
+                reason=None if measured else _REASONS.get(reason, "sampling_unknown"),
             )
-            for operation_id, objective, at, good, total, measured in rows
+            for operation_id, objective, at, good, total, measured, reason in rows
             if empty or total > 0 or not measured
         ]
 
@@ -183,9 +201,7 @@ class TelemetryStore:
         """What `put_counts` stored for ``operations`` in ``[start, end)``, the slices without events too."""
         wanted = {(operation.operation_id, operation.objective) for operation in operations}
         first = slice_start(start, slice_seconds)
-        stored = self._stored(
-            sorted({o.operation_id for o in operations}), first, end, slice_seconds, empty=True
-        )
+        stored = self._stored(sorted({o.operation_id for o in operations}), first, end, slice_seconds, empty=True)
         return [count for count in stored if (count.operation_id, count.objective) in wanted]
 
     def put_counts(
