@@ -168,7 +168,8 @@ def test_what_is_not_exported_yet_is_not_measured_and_silence_after_it_is(store:
     last = (NOW - MINUTE).total_seconds() / 60 - 1
     store.insert_metrics([points((last - 1, [5, 0, 0, 0]), (last, [9, 0, 0, 0]), start=last - 2)])
     end = NOW + timedelta(minutes=1)
-    store.derive_counts([operation()], start=MINUTE, end=end, slice_seconds=60)
+    soon = TelemetryStore(store.engine._url, now_ns=lambda: nano(10.5))
+    soon.derive_counts([operation()], start=MINUTE, end=end, slice_seconds=60)
     found = store.counts(
         operation_id=CHARGE, objective="availability", start=NOW - timedelta(minutes=2), end=end, slice_seconds=60
     )
