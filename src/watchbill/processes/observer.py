@@ -59,6 +59,7 @@ def build(context: Context) -> Parts:
             late.touch(int(minute.timestamp()) // 60 for minute in touched)
             raise
 
+    backfill = slo.build_backfill(db=db, source=store, settings=settings)
     every = min(30.0, settings.sli_slice_seconds)
     puller = PrometheusPuller(
         db=db, sink=store, servers=servers_of(settings.prometheus_urls), slice_seconds=settings.sli_slice_seconds
@@ -90,6 +91,7 @@ def build(context: Context) -> Parts:
         loops=[
             Loop("slo.evaluate", evaluate, idle_seconds=settings.evaluation_seconds),
             Loop("telemetry.late", correct, idle_seconds=60.0),
+            Loop("slo.backfill", backfill.step, idle_seconds=60.0),
             Loop("slo.prometheus", puller.pull, idle_seconds=every),
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),

@@ -52,7 +52,7 @@ def test_a_begin_that_dst_leaves_out_is_the_first_instant_that_exists() -> None:
     ),
     st.datetimes(FIRST, LAST, timezones=st.just(UTC)),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_periods_follow_one_another_without_hole_or_overlap(calendar: Calendar, at: datetime) -> None:
     period = period_at(calendar, at)
     assert period.begin <= at < period.end
@@ -68,7 +68,7 @@ def test_periods_follow_one_another_without_hole_or_overlap(calendar: Calendar, 
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30), st.integers(0, 50)), min_size=1, max_size=60),
     st.integers(0, 700),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_sum_of_a_period_equals_the_exact_reference(moves: list[tuple[int, int, int]], begin: int) -> None:
     """Gaps, late and repeated data, and a period that turns on the way: nothing from before its begin is counted."""
     history = CountHistory(slice_seconds=60, longest_window_slices=1000, capacity=1)

@@ -51,6 +51,7 @@ from watchbill.features.slo.report import Kept, kept
 from watchbill.features.slo.report import totals as report_totals
 
 if TYPE_CHECKING:
+    from watchbill.features.slo.backfill import Backfill, SpanSource
     from watchbill.features.slo.counting import CountSource
     from watchbill.features.slo.evaluator import Evaluator
     from watchbill.runtime.config import Settings
@@ -62,6 +63,13 @@ def build_evaluator(*, db: Database, source: CountSource, settings: Settings) ->
     from watchbill.features.slo.evaluator import Evaluator
 
     return Evaluator(db=db, source=source, slice_seconds=settings.sli_slice_seconds, base_url=settings.base_url)
+
+
+def build_backfill(*, db: Database, source: SpanSource, settings: Settings) -> Backfill:
+    """What counts the spans that were there before an objective was; call its ``step`` until it returns 0."""
+    from watchbill.features.slo.backfill import Backfill
+
+    return Backfill(db=db, source=source, slice_seconds=settings.sli_slice_seconds)
 
 
 __all__ = [
@@ -92,6 +100,7 @@ __all__ = [
     "WindowReading",
     "at_risk",
     "buckets",
+    "build_backfill",
     "build_evaluator",
     "check_objective",
     "default_objectives",

@@ -14,6 +14,9 @@ from watchbill.features.slo import slicing
 from watchbill.features.slo.definitions import Definition, slice_of, window_seconds_of
 from watchbill.features.slo.history import CountHistory, Ints
 
+_CELLS = 50_000
+"""Slices of all SLOs together that are read at once."""
+
 
 class CountSource(Protocol):
     """Where counts come from; `telemetry.TelemetryStore` is one. The answers name only slices with events."""
@@ -34,6 +37,10 @@ class CountSource(Protocol):
         self, operations: Sequence[telemetry.OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
     ) -> list[telemetry.SliceCount]:
         """What others counted and gave us for ``[start, end)``, the slices without events too."""
+        ...
+
+    def take_past(self) -> telemetry.Past:
+        """What was written of the past since this was asked last."""
         ...
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
@@ -84,7 +91,7 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
     longest = max(window_seconds_of(definition.slo) for definition in definitions) // width + history.bucket_slices
     given = any(definition.slo.source is not None for definition in definitions)
     oldest_fine = last - history.fine_slices + 1
-    for first, until in _parts(last - longest, oldest_fine - 1, last, width):
+    for first, until in _parts(last - longest, oldest_fine - 1, last, width=width, slos=len(definitions)):
         begin, end = _at(first, width), _at(until + 1, width)
         reported = source.reported(start=begin, end=end, slice_seconds=width)
         if not reported and not given:
@@ -104,7 +111,7 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
             history.update(
                 rows=places[0], slices=places[1], bad=bad.ravel(), total=total.ravel(), measured=measured.ravel()
             )
-    history.resum()
+    history.resum(rows)
 
 
 def _read(
@@ -120,9 +127,9 @@ def _read(
     return counts
 
 
-def _parts(first: int, border: int, last: int, width: int) -> list[tuple[int, int]]:
-    """[first, border] and [border + 1, last] in parts of at most six hours, so that memory stays bounded."""
-    step = max(1, 6 * 3600 // width)
+def _parts(first: int, border: int, last: int, *, width: int, slos: int) -> list[tuple[int, int]]:
+    """[first, border] and [border + 1, last] in parts of six hours, longer for few SLOs, so that memory is bounded."""
+    step = max(1, 6 * 3600 // width, _CELLS // slos)
     parts = []
     for start, end in ((first, border), (max(border + 1, first), last)):
         parts += [(begin, min(begin + step - 1, end)) for begin in range(start, end + 1, step)]

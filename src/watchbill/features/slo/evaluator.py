@@ -66,6 +66,7 @@ class Evaluator:
         self._since: list[datetime] = []
         self._written: dict[UUID, Written] = {}
         self._sampled: set[UUID] = set()
+        self._reread: set[UUID] = set()
         self._clock: tuple[datetime, float] | None = None
         self._sent_at: datetime | None = None
         self._full_at: datetime | None = None
@@ -193,11 +194,24 @@ class Evaluator:
                     derive=False,
                 )
                 self._reread_at = now
+            self._read_past(definitions, now)
         except Unavailable as error:
             log.warning("counts cannot be derived; states are frozen", why=error.problem.message)
             return
         if full:
             self._full_at = now
+
+    def _read_past(self, definitions: Definitions, now: datetime) -> None:
+        """Take over what was counted of the past beside us: late spans, counts that were sent, old spans."""
+        past = self.source.take_past()
+        for start, end in past.stretches:
+            counting.count(self.history, self.source, definitions.items, self._rows, start=start, now=end, derive=False)
+        self._reread |= past.operations  # kept until it was read, should the engine be away
+        chosen = [item for item in definitions.items if item.slo.operation_id in self._reread]
+        if chosen:
+            self.history.clear(self.history.rows([item.slo.id for item in chosen]))
+            counting.refill(self.history, self.source, chosen, now)
+        self._reread.clear()
 
     def _evaluate(self, definitions: Definitions, now: datetime) -> outcome.Evaluation:
         sums = self.history.sums(self._rows)

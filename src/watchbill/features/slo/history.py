@@ -165,9 +165,15 @@ class CountHistory:
         seen = measured[keep] > 0
         self._note_first(rows[seen], slices[seen])
 
-    def resum(self) -> None:
-        """Compute every sum again from the rings."""
-        self._resum(self._used())
+    def resum(self, rows: Ints | None = None) -> None:
+        """Compute the sums (of these rows, or of all) again from the rings."""
+        self._resum(self._used() if rows is None else rows)
+
+    def clear(self, rows: Ints) -> None:
+        """Forget the counts of these rows, to read them again."""
+        for array in (*self._fine_rings(), *self._coarse_rings(), self._sum_bad, self._sum_total, self._sum_measured):
+            array[rows] = 0
+        self._first[rows] = -1
 
     def sums(self, rows: Ints) -> Sums:
         """The sums over the windows of these rows, as of the current slice."""

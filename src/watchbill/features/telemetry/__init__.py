@@ -20,6 +20,7 @@ from watchbill.features.telemetry.model import (
     TraceLine,
     WindowCount,
 )
+from watchbill.features.telemetry.past import Past
 from watchbill.features.telemetry.remote import Observer
 from watchbill.features.telemetry.store import TelemetryStore
 from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Versions, VersionSlice
@@ -39,6 +40,7 @@ __all__ = [
     "Observer",
     "OperationMatch",
     "Outcome",
+    "Past",
     "PutCounts",
     "Reason",
     "SeenVersion",

@@ -21,6 +21,7 @@ from watchbill.features.telemetry.model import (
     Span,
     WindowCount,
 )
+from watchbill.features.telemetry.past import SOON, Past, PastCounts
 
 _COUNTS_DAYS = 400  # a year of SLO history outlives its spans
 _CHUNK = timedelta(hours=1)  # spans are made unique in memory: an hour at a time
@@ -46,6 +47,7 @@ class TelemetryStore:
         self._revision_until_ns = 0
         self._deriving = threading.Lock()
         self._operations: tuple[OperationMatch, ...] = ()
+        self._past = PastCounts()
 
     def ensure_schema(self, ttl_days: int = 30) -> None:
         """Create what is absent; leave what exists, whoever made it, as it is."""
@@ -91,12 +93,25 @@ class TelemetryStore:
         """
         if not operations:
             return []
+        self._operations = tuple(operations)
+        first, last = self._derive(operations, start, end, slice_seconds)
+        return self.stored_counts(operations, start=first, end=last, slice_seconds=slice_seconds)
+
+    def derive_past(
+        self, operations: Sequence[OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
+    ) -> None:
+        """Derive ``[start, end)`` for operations that were not there when its spans came."""
+        if operations:
+            self._derive(operations, start, end, slice_seconds)
+
+    def _derive(
+        self, operations: Sequence[OperationMatch], start: datetime, end: datetime, slice_seconds: int
+    ) -> tuple[datetime, datetime]:
         first, last = slice_start(start, slice_seconds), slice_start(end, slice_seconds)
         if last < end:
             last += timedelta(seconds=slice_seconds)
         plan = counts.plan(operations)
         with self._deriving:
-            self._operations = tuple(operations)
             self._write_plan(plan)
             for chunk_start, chunk_end in chunks(first, last, _CHUNK, slice_seconds):
                 self._version = version = max(self._version + 1, self._now_ns())
@@ -113,7 +128,7 @@ class TelemetryStore:
                 self._derive_from_metrics(plan, parameters)
                 self.engine.command(counts.CLEAR_SQL, parameters, role="reader")
                 self.engine.command(counts.COVERAGE_SQL, parameters, role="reader")
-        return self.stored_counts(operations, start=first, end=last, slice_seconds=slice_seconds)
+        return first, last
 
     def _derive_from_metrics(self, plan: counts.Plan, parameters: dict[str, object]) -> None:
         """Let request metrics stand above what spans said of the same slices, by a newer version."""
@@ -137,8 +152,32 @@ class TelemetryStore:
             return 0
         minute = timedelta(minutes=1)
         for start, end in joined(touched, minute):
-            self.derive_counts(operations, start=start, end=end, slice_seconds=slice_seconds)
+            self.derive_past(operations, start=start, end=end, slice_seconds=slice_seconds)
+            if start < datetime.fromtimestamp(self._now_ns() // 1_000_000_000, UTC) - SOON:
+                self._past.wrote_stretch(start, end)
         return len(touched)
+
+    def oldest_span(self) -> datetime | None:
+        """When the oldest span that is kept began; None without any."""
+        [[number, at]] = self.engine.rows("SELECT count(), toUnixTimestamp(min(Timestamp)) FROM otel_traces")
+        return datetime.fromtimestamp(at, UTC) if number else None
+
+    def counted_before(self, operation_ids: Sequence[UUID], *, before: datetime) -> set[tuple[UUID, str]]:
+        """Of which (operation, objective) anything was ever counted before then."""
+        rows = self.engine.rows(
+            "SELECT DISTINCT operation_id, objective FROM watchbill_sli_counts"
+            " WHERE slice < toDateTime({before:UInt32}, 'UTC') AND operation_id IN {operations:Array(UUID)}",
+            {"before": int(before.timestamp()), "operations": sorted({str(one) for one in operation_ids})},
+        )
+        return {(operation_id, objective) for operation_id, objective in rows}
+
+    def note_past(self, operation_ids: Sequence[UUID]) -> None:
+        """Let `take_past` name these."""
+        self._past.wrote(operation_ids)
+
+    def take_past(self) -> Past:
+        """What was written of the past since this was asked last."""
+        return self._past.take()
 
     def _write_plan(self, plan: counts.Plan) -> None:
         if plan.revision == self._revision and self._now_ns() < self._revision_until_ns:
@@ -224,6 +263,8 @@ class TelemetryStore:
             "version": [version] * size,
         }
         self.engine.write_rows("watchbill_sli_counts", list(columns), [*columns.values()])
+        if min(at for at, _, _ in counts) < datetime.fromtimestamp(self._now_ns() // 1_000_000_000, UTC) - SOON:
+            self._past.wrote([operation_id])
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
         """The slices of ``[start, end)`` in which any service at all sent spans."""
