@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.slo.test_given_counts import objective
 from tests.contract.telemetry.test_counts import spans
-from watchbill.features import slo
+from watchbill.features import alerts, slo
 from watchbill.features.slo.backfill import Backfill
 from watchbill.features.slo.evaluator import Evaluator
 from watchbill.features.telemetry import TelemetryStore
@@ -149,6 +149,27 @@ def test_counts_that_are_corrected_long_after_change_the_budget_of_now(
         push(long_ago, good)
     state = observed.state()
     assert (state.bad, state.total, state.budget_remaining) == (1, 2000, Decimal("0.5"))
+    observed.db.dispose()
+
+
+def test_a_new_objective_that_burns_in_is_a_ticket_until_it_has_proved_itself(
+    store: TelemetryStore, database_url: str, db: Database
+) -> None:
+    """slo.burn_in"""
+    observed = Observed(store, database_url, objective(db, "pushed: true", "burnIn: 7d"))
+    observed.clock.move_to(observed.one.created_at.replace(second=0, microsecond=0) + timedelta(days=6, hours=23))
+    urgencies = []
+    for _ in range(2):
+        counts = [(observed.clock.now() - timedelta(minutes=minute), 0.0, 100.0) for minute in range(1, 30)]
+        store.put_counts(
+            operation_id=observed.one.operation_id, objective=observed.one.name, slice_seconds=60, counts=counts
+        )
+        state = observed.state()
+        assert (state.state, state.tier) == ("firing", "page")
+        with observed.db.transaction() as tx:
+            urgencies += [(alert.urgency, "wakes nobody until" in state.reason) for alert in alerts.open_alerts(tx)]
+        observed.clock.advance(timedelta(hours=2))
+    assert urgencies == [("ticket", True), ("page", False)]
     observed.db.dispose()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watchbill.features.slo.actions import sync_all, sync_objectives
+from watchbill.features.slo.bounds import same_bounds
 from watchbill.features.slo.calendar import usual_length
 from watchbill.features.slo.model import (
     STATES,
@@ -108,6 +109,7 @@ __all__ = [
     "observer_note",
     "prometheus_rules",
     "report_totals",
+    "same_bounds",
     "series",
     "slice_seconds",
     "slo_detail",

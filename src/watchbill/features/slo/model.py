@@ -71,10 +71,12 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``slice_target`` (a percent) and ``slice_seconds`` belong to time slices: with ``timeslices`` a slice is good when
     at least that share of its events is; with ``ratio_timeslices`` every slice weighs the same. A slice without events
-    is no slice. ``alerts`` stand instead of the usual windows; ``calendar`` instead of a rolling window.
+    is no slice. For ``burn_in_seconds`` after it was made a new SLO pages nobody. ``alerts`` stand instead of the usual
+    windows; ``calendar`` instead of a rolling window.
     """
 
     source: Source | None = None
+    burn_in_seconds: int | None = None
     alerts: tuple[AlertWindow, ...] | None = None
     calendar: Calendar | None = None
     method: Method = "occurrences"
@@ -143,6 +145,13 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     def alerts(self) -> tuple[AlertWindow, ...] | None:
         """Its own burn windows; None: the usual ones."""
         return self.measure.alerts if self.measure else None
+
+    @property
+    def burns_in_until(self) -> datetime | None:
+        """Until when its pages are tickets; None: they never were."""
+        if self.measure is None or self.measure.burn_in_seconds is None:
+            return None
+        return self.created_at + timedelta(seconds=self.measure.burn_in_seconds)
 
     @property
     def unit_seconds(self) -> int:

@@ -81,7 +81,7 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
             state=state,
             tier=tier,
             cause=None if state != "firing" else "traffic" if by_traffic else "burn",
-            reason=words.explain(slo, facts),
+            reason=words.explain(slo, facts) + words.new(slo, facts, at=evaluation.at),
             since_at=evaluation.since[row],
             evaluated_at=evaluation.at,
             budget_remaining=as_decimal(spent.remaining) if total else None,
@@ -152,7 +152,9 @@ def event_of(definition: Definition, state: StateRow, facts: words.Facts, *, bas
     """The alert event that says this state: one identity per SLO, whatever its tier."""
     slo = definition.slo
     place = words.label(definition.service, definition.operation)
-    urgency: alerts.Urgency = "page" if state.tier == "page" and slo.environment == "production" else "ticket"
+    new = slo.burns_in_until is not None and state.evaluated_at < slo.burns_in_until
+    wakes = state.tier == "page" and slo.environment == "production" and not new
+    urgency: alerts.Urgency = "page" if wakes else "ticket"
     return alerts.Event(
         identity=f"slo:{slo.id}",
         action="trigger" if state.state == "firing" else "resolve",

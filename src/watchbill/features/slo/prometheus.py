@@ -5,6 +5,7 @@ so each answer is the slice's own count (``increase`` over exactly that slice). 
 
 - an error series that does not exist yet is no error: *bad* that answers nothing is 0 where *total* answers;
 - a selector that matches nothing is *unmeasured*, never 100 %: no row is written;
+- ``le="1"`` and ``le="1.0"`` are one bound, however the server writes it (`bounds`);
 - NaN and infinity are no answer; more bad (or good) than total is cut to total;
 - ``increase`` extrapolates, so counts are rounded to whole events once, when they are read;
 - a counter born at 1 hides its first event from ``increase``: nothing here can bring it back (OTLP's start times do).
@@ -24,6 +25,7 @@ import structlog
 
 from watchbill.features import alerts
 from watchbill.features.slo import store
+from watchbill.features.slo.bounds import same_bounds
 from watchbill.features.slo.model import PrometheusSource, Slo
 from watchbill.runtime.db import Database
 
@@ -173,7 +175,7 @@ class PrometheusPuller:
         if url is None:
             raise PrometheusError(f"no server '{server}' in WATCHBILL_PROMETHEUS_URLS", refused=True)
         form = {
-            "query": query.replace("$window", f"{self._width}s"),
+            "query": same_bounds(query).replace("$window", f"{self._width}s"),
             "start": str((first + 1) * self._width),
             "end": str((last + 1) * self._width),
             "step": str(self._width),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -84,6 +84,14 @@ def _unmeasured(facts: Facts) -> str:
     if facts.total == 0:
         return "No requests of this operation were seen in the whole window; check its match if there should be some."
     return "Less than half of the newest slices were measured, so nothing can be said; it was well before."
+
+
+def new(slo: Slo, facts: Facts, *, at: datetime) -> str:
+    """What a firing SLO says while it burns in."""
+    until = slo.burns_in_until
+    if until is None or at >= until or facts.tier != "page":
+        return ""
+    return f" It is new and wakes nobody until {until:%-d %b %Y}: see if its target fits (`watchbill slo propose`)."
 
 
 def _firing(slo: Slo, facts: Facts) -> str:

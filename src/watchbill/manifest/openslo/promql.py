@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from watchbill.features.slo import same_bounds
+
 WINDOW = "$window"
 
 _TOKEN = re.compile(
@@ -24,7 +26,6 @@ _TOKEN = re.compile(
 _RATES = {"rate": "increase", "irate": "increase"}
 _LISTS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 _WORDS = {*_LISTS, "and", "or", "unless", "bool", "offset", "inf", "nan", "atan2", "start", "end"}
-_BOUND = re.compile(r"""\ble\s*=\s*(["'])([0-9]+)(?:\.0)?\1""")
 
 
 class NotCountable(ValueError):
@@ -47,11 +48,6 @@ def counting(query: str, *, counter: bool) -> str:
     if not counter:
         raise NotCountable("a value that goes up and down does not count events")
     return same_bounds(_wrapped(tokens))
-
-
-def same_bounds(query: str) -> str:
-    """``le="1"`` and ``le="1.0"`` are one bound, which Prometheus 3 writes the second way and older ones the first."""
-    return _BOUND.sub(lambda match: f'le=~"{match[2]}([.]0)?"', query)
 
 
 def _over_window(tokens: list[tuple[str, str]]) -> str:

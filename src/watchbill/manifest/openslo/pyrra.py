@@ -12,9 +12,10 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from watchbill.features.slo import same_bounds
 from watchbill.kernel.durations import parse_duration
 from watchbill.manifest.openslo.place import Place
-from watchbill.manifest.openslo.promql import WINDOW, same_bounds
+from watchbill.manifest.openslo.promql import WINDOW
 from watchbill.manifest.openslo.sloth import Period, length
 from watchbill.manifest.openslo.spec import Goal, Indicator, Query, SloSpec, Window
 from watchbill.manifest.words import Part

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from watchbill.features.slo import same_bounds
 from watchbill.manifest.openslo.place import Place
-from watchbill.manifest.openslo.promql import WINDOW, NotCountable, counting, same_bounds
+from watchbill.manifest.openslo.promql import WINDOW, NotCountable, counting
 from watchbill.manifest.openslo.spec import Goal, Indicator, Query
 
 _OPERATORS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}

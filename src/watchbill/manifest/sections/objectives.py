@@ -78,6 +78,7 @@ class Objective(Part, frozen=True, kw_only=True):
     time_slices: TimeSlices | None = None
     alerts: Annotated[list[BurnAlert], Meta(description="Instead of the usual four.")] | None = None
     calendar: CalendarWindow | None = None
+    burn_in: Annotated[Duration, Meta(description="For so long after it is new its pages are tickets.")] | None = None
 
 
 def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
@@ -234,12 +235,18 @@ def _measure(written: Objective) -> slo.Measure | None:
         source = slo.PushedSource()
     alerts = None if written.alerts is None else alerts_of(written.alerts, _window(written))
     calendar = None if written.calendar is None else calendar_of(written.calendar)
+    burn_in = None if written.burn_in is None else int(parse_duration(written.burn_in).total_seconds())
     slices = written.time_slices
     if slices is None:
-        plain = source is None and alerts is None and calendar is None
-        return None if plain else slo.Measure(source=source, alerts=alerts, calendar=calendar)
+        plain = source is None and alerts is None and calendar is None and burn_in is None
+        return (
+            None
+            if plain
+            else slo.Measure(source=source, alerts=alerts, calendar=calendar, burn_in_seconds=burn_in)
+        )
     return slo.Measure(
         source=source,
+        burn_in_seconds=burn_in,
         alerts=alerts,
         calendar=calendar,
         method="ratio_timeslices" if slices.weighted else "timeslices",
