@@ -94,6 +94,7 @@ class RollbackStage(Stage):
         self._rank = suspects.RankSuspects(
             observer=self.world, on_ranked=rollback.consider, undone=rollback.undone_in_vain
         )
+        self._verify = rollback.VerifyRun(observer=self.world)
         self._busy: tuple[rollback.Task, datetime] | None = None
         with db.transaction() as tx:
             _, self.secret = rollback.register_runner(
@@ -187,6 +188,7 @@ class RollbackStage(Stage):
             due.work_inside(self.db, self._duties)
             or due.work_outside(self.db, self._send)
             or due.work_outside(self.db, self._rank)
+            or due.work_outside(self.db, self._verify)
         ):
             pass
 

@@ -14,7 +14,7 @@ from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.api.incidents import ACT, Names, Number
 from watchbill.features import catalog, incidents, rollback
 from watchbill.features.catalog import Service
-from watchbill.features.rollback import Run
+from watchbill.features.rollback import Run, Verification
 from watchbill.kernel.errors import Invalid, NotFound
 from watchbill.runtime.db import Tx
 
@@ -22,7 +22,10 @@ Why = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 class RollbackView(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. ``state`` is queued, running, verifying, or one of its named ends; durations in seconds."""
+    """One run. ``state`` is queued, running, verifying, or one of its named ends; durations in seconds.
+
+    ``verification`` says how recovery is judged, and what each objective showed at the last look.
+    """
 
     number: int
     id: UUID
@@ -51,6 +54,7 @@ class RollbackView(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     output_bytes: int
     cancel_requested: str | None
+    verification: Verification | None
 
 
 class NewRollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -161,7 +161,24 @@ def _detail(run: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
     why = Text(run["end_reason"] or run["reason"])
-    return Group(_table([run]), why, Text(run["output"].rstrip(), style="dim"))
+    return Group(_table([run]), why, *_verification(run), Text(run["output"].rstrip(), style="dim"))
+
+
+_TONES = {"under": "green", "over": "red", "unknown": "yellow"}
+
+
+def _verification(run: dict[str, Any]) -> list[RenderableType]:
+    """How recovery is judged, and what each objective showed at the last look."""
+    from rich.text import Text
+
+    found = run["verification"]
+    if not found:
+        return []
+    lines = [Text(f"Judged by: {found['chosen']}", style="dim")]
+    lines += [Text(f"  {each['answer']}: {each['words']}", style=_TONES[each["answer"]]) for each in found["findings"]]
+    if found["note"]:
+        lines.append(Text(f"  {found['note']}", style="dim"))
+    return list(lines)
 
 
 def _suspects(found: dict[str, Any]) -> RenderableType:

@@ -8,7 +8,7 @@ import structlog
 
 from watchbill.channels import Context as ChannelContext
 from watchbill.channels import Sender, context_of
-from watchbill.features import alerts, digest, identity, oncall, rollback, suspects
+from watchbill.features import alerts, digest, evidence, identity, oncall, rollback, suspects
 from watchbill.features.telemetry import Observer
 from watchbill.processes import reaching
 from watchbill.processes.compose import Context, Parts
@@ -37,6 +37,7 @@ def build(context: Context) -> Parts:
             Loop("sessions", lambda: forget_sessions(db), idle_seconds=_HOUR),
             Loop("deliveries", lambda: forget(db, alerts.forget_deliveries), idle_seconds=_HOUR),
             Loop("old-alerts", lambda: forget(db, alerts.forget_alerts), idle_seconds=_HOUR),
+            Loop("old-evidence", lambda: forget(db, evidence.forget_evidence), idle_seconds=_HOUR),
             *_change_loops(db, context.settings),
             *_reaching_loops(db, context.settings, channels),
             *_capacity_loops(db, context.settings),
@@ -65,6 +66,7 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
     return [
         *sending_loops("suspects", db, duty, threads=_SENDERS),
         inside_loop("rollbacks", db, rollback.duties()),
+        *sending_loops("recoveries", db, rollback.VerifyRun(observer=observer), threads=1),
     ]
 
 

@@ -6,7 +6,9 @@ from watchbill.features.rollback.logic import LEASE, RENEW_EVERY, rules_of, word
 from watchbill.features.rollback.model import (
     BUSY,
     ENDED,
+    Counted,
     Decision,
+    Finding,
     Mode,
     Rehearsal,
     Rules,
@@ -15,6 +17,8 @@ from watchbill.features.rollback.model import (
     RunState,
     Switch,
     Task,
+    Verification,
+    Witness,
 )
 from watchbill.features.rollback.plans import EXECUTORS, SECRET_PATTERN
 from watchbill.features.rollback.runners import (
@@ -29,6 +33,7 @@ from watchbill.features.rollback.runners import (
 )
 from watchbill.features.rollback.running import QUEUED, Outcome, breathe, claim, duties, finish
 from watchbill.features.rollback.store import last_exercise, read_switch, runs
+from watchbill.features.rollback.verifying import VerifyRun
 
 __all__ = [
     "ALIVE_FOR",
@@ -39,7 +44,9 @@ __all__ = [
     "QUEUED",
     "RENEW_EVERY",
     "SECRET_PATTERN",
+    "Counted",
     "Decision",
+    "Finding",
     "Mode",
     "Outcome",
     "Rehearsal",
@@ -50,6 +57,9 @@ __all__ = [
     "Switch",
     "Task",
     "Undoable",
+    "Verification",
+    "VerifyRun",
+    "Witness",
     "able_runners",
     "authenticate_runner",
     "breathe",

@@ -135,6 +135,7 @@ def rules_of(spec: Mapping[str, Any] | None) -> Rules:
         runner=raw.get("runner"),
         timeout=_duration(raw.get("timeout"), default.timeout),
         verify_for=_duration(raw.get("verifyFor"), default.verify_for),
+        verify_window=parse_duration(raw["verifyWindow"]) if raw.get("verifyWindow") else None,
         kinds=tuple(raw.get("kinds") or default.kinds),
     )
 
@@ -143,13 +144,18 @@ def _duration(text: str | None, default: timedelta) -> timedelta:
     return default if text is None else parse_duration(text)
 
 
-def after_success(*, now: datetime, verify_until: datetime, alerts_open: int, alerts_known: int) -> RunState | None:
-    """What became of the incident after a run that succeeded; None while it is still to be seen.
+def after_success(
+    *, now: datetime, verify_until: datetime, alerts_open: int, alerts_known: int, closed_by_hand: bool = False
+) -> RunState | None:
+    """What became of an incident in which no SLO burned; None while it is still to be seen.
 
-    ``alerts_known`` are the incident's alerts of the service or of what hurts; without any, nothing can say.
+    ``alerts_known`` are the incident's alerts; without any, nothing can say. Nor can an incident that a person closed
+    while alerts fired (``closed_by_hand``): nobody looks at it any more.
     """
     if alerts_known and not alerts_open:
         return "recovered"
+    if closed_by_hand:
+        return "unverified"
     if now < verify_until:
         return None
     return "not_recovered" if alerts_known else "unverified"

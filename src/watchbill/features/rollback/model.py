@@ -61,6 +61,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     runner: str | None = None
     timeout: timedelta = timedelta(minutes=5)
     verify_for: timedelta = timedelta(minutes=10)
+    verify_window: timedelta | None = None
     kinds: tuple[str, ...] = ("deploy",)
 
 
@@ -74,6 +75,75 @@ class Runner(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_seen_at: datetime | None
     revoked_at: datetime | None
+
+
+BurnAnswer = Literal["under", "over", "unknown"]
+"""Whether an SLO burns under its alert's threshold after a rollback."""
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """An SLO that burned in the incident, and what it must show after a rollback.
+
+    ``factor`` is the burn that its alert tells from, as a multiple of the sustainable one; ``threshold`` the same as a
+    share of bad events. With cause ``traffic`` its requests were lost, and its own state says when they are back.
+    """
+
+    slo_id: UUID
+    operation_id: UUID
+    objective: str
+    name: str
+    cause: Literal["burn", "traffic"]
+    factor: float
+    budget_share: float
+    window_seconds: int
+    unit_seconds: int = 0
+    unit_share: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        return self.factor * self.budget_share
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of a stretch of ``seconds``; ``coverage`` is the share of it that was measured."""
+
+    bad: float = 0
+    total: float = 0
+    coverage: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def share(self) -> float | None:
+        """The bad share; None without events."""
+        return self.bad / self.total if self.total > 0 else None
+
+    @property
+    def lasting(self) -> timedelta:
+        return timedelta(seconds=self.seconds)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one witness said, in numbers and words."""
+
+    witness: Witness
+    answer: BurnAnswer
+    words: str
+    before: Counted | None = None
+    after: Counted | None = None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """How recovery is judged: by the burn of SLOs, or, where none burned, by the incident's alerts.
+
+    ``chosen`` says in words what is looked at; ``findings`` are of the last look, at ``looked_at``.
+    """
+
+    rule: Literal["burn", "alerts"]
+    chosen: str
+    witnesses: list[Witness] = []
+    findings: list[Finding] = []
+    looked_at: datetime | None = None
+    note: str = ""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +181,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     output_bytes: int
     cancel_requested: str | None
+    verification: Verification | None = None
 
     @property
     def took_seconds(self) -> float | None:

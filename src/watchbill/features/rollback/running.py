@@ -16,7 +16,7 @@ from watchbill.features import alerts, catalog, changes, incidents, suspects
 from watchbill.features.changes import ChangeReport
 from watchbill.features.incidents import Incident
 from watchbill.features.rollback import facts as gathering
-from watchbill.features.rollback import logic, store
+from watchbill.features.rollback import logic, store, witnesses
 from watchbill.features.rollback.facts import OWN_SOURCE
 from watchbill.features.rollback.model import Run, Runner, RunState, Task
 from watchbill.features.rollback.plans import fill
@@ -45,7 +45,7 @@ def claim(tx: Tx, *, runner: Runner) -> Task | None:
         against = _still_against(tx, run)
         if against is not None:
             state, why = against
-            _end(tx, run, state, why)
+            end(tx, run, state, why)
             continue
         lease = uuid4()
         service = catalog.service(tx, id=run.service_id)
@@ -159,17 +159,19 @@ def finish(
     )
     due.cancel(tx, kind=WATCH, subject=run.id)
     if outcome != "succeeded":
-        return _end(tx, run, outcome, message[:1000] or outcome.replace("_", " "))
+        return end(tx, run, outcome, message[:1000] or outcome.replace("_", " "))
     if run.mode == "dry_run":
-        return _end(tx, run, "succeeded", message[:1000] or "it would have worked like this")
+        return end(tx, run, "succeeded", message[:1000] or "it would have worked like this")
     _record_change(tx, run)
     incident = gathering.incident_of(tx, run.incident_id)
     if incident is None or incident.state == "resolved":
-        return _end(tx, run, "succeeded", message[:1000] or "done")
-    until = tx.now + timedelta(seconds=run.verify_seconds)
-    run = store.change_run(tx, run, state="verifying", verify_until=until)
+        return end(tx, run, "succeeded", message[:1000] or "done")
+    verify_for = timedelta(seconds=run.verify_seconds)
+    service = catalog.service(tx, id=run.service_id)
+    chosen = witnesses.choose(tx, incident=incident, rules=logic.rules_of(service.spec), verify_for=verify_for)
+    run = store.change_run(tx, run, state="verifying", verify_until=tx.now + verify_for, verification=chosen)
     due.schedule(tx, kind=VERIFY, subject=run.id, due_at=tx.now)
-    explain(tx, run, "rollback.done", why=message[:1000] or "the executor is done; now it is seen whether it helped")
+    explain(tx, run, "rollback.done", why=f"{message[:1000] or 'the executor is done'}; {chosen.chosen}")
     return run
 
 
@@ -177,7 +179,7 @@ def stop(tx: Tx, run: Run, *, why: str, actor: Actor) -> Run:
     """Cancel a locked run: at once when it waits, else when its runner next asks."""
     if run.state == "queued":
         due.cancel(tx, kind=WATCH, subject=run.id)
-        return _end(tx, run, "cancelled", why, actor=actor)
+        return end(tx, run, "cancelled", why, actor=actor)
     if run.cancel_requested is None:
         run = store.change_run(tx, run, cancel_requested=why)
         explain(tx, run, "rollback.cancelling", actor=actor, why=why)
@@ -197,7 +199,8 @@ def _held(tx: Tx, *, runner: Runner, run_id: UUID, lease: UUID) -> Run:
     return run
 
 
-def _end(tx: Tx, run: Run, state: RunState, why: str, *, actor: Actor = ME) -> Run:
+def end(tx: Tx, run: Run, state: RunState, why: str, *, actor: Actor = ME) -> Run:
+    """Name the end of a locked run; one that did not help has the incident's suspects ranked anew."""
     ended = store.change_run(tx, run, state=state, ended_at=tx.now, end_reason=why, lease=None, lease_until=None)
     explain(tx, ended, f"rollback.{state}", actor=actor, why=why)
     if state not in ("succeeded", "recovered") and run.incident_id is not None:
@@ -245,48 +248,17 @@ class WatchRun:
         elif run.state == "queued":
             waited = int(logic.UNCLAIMED_FOR.total_seconds())
             who = f"runner {run.runner_name}" if run.runner_name else "a runner of the team"
-            _end(tx, run, "no_runner", f"{who} did not take it within {waited} s; see `watchbill runner list`")
+            end(tx, run, "no_runner", f"{who} did not take it within {waited} s; see `watchbill runner list`")
         else:
             why = (
                 "its runner went silent while it worked; whether it took effect is not known: look before trying again"
             )
-            _end(tx, run, "lost", why)
-
-
-class VerifyRun:
-    """``rollback.verify``: whether what hurt is over."""
-
-    kind = VERIFY
-
-    def run(self, tx: Tx, row: DueRow) -> None:
-        """Recovered, not recovered (then the suspects are ranked anew), or look again."""
-        run = store.run_by_id(tx, id=UUID(row.subject), lock=True)
-        if run is None or run.state != "verifying" or run.verify_until is None or run.incident_id is None:
-            return
-        members = alerts.alerts_of_incident(tx, incident_id=run.incident_id)
-        incident = incidents.incident_by_id(tx, incident_id=run.incident_id)
-        still_open = sum(member.is_open for member in members)
-        if incident is not None and incident.state == "resolved":
-            still_open = 0
-        state = logic.after_success(
-            now=tx.now, verify_until=run.verify_until, alerts_open=still_open, alerts_known=len(members)
-        )
-        if state is None:
-            due.schedule(tx, kind=VERIFY, subject=run.id, due_at=tx.now + logic.VERIFY_EVERY)
-            return
-        minutes = run.verify_seconds / 60
-        words = {
-            "recovered": "every alert of the incident is resolved",
-            "not_recovered": f"{still_open} of {len(members)} alerts still fire {minutes:.0f} min later: "
-            "it was not (only) this change",
-            "unverified": "the incident has no alert that could say whether it helped",
-        }
-        _end(tx, run, state, words[state])
+            end(tx, run, "lost", why)
 
 
 def duties() -> list[InsideDuty]:
-    """What watches runs; worked where pages are moved."""
-    return [WatchRun(), VerifyRun()]
+    """What watches runs, inside a transaction; whether they helped is looked for by `verifying.VerifyRun`."""
+    return [WatchRun()]
 
 
 def explain(

@@ -70,6 +70,7 @@ run = sa.Table(
     sa.Column("output", sa.Text, nullable=False, server_default=""),
     sa.Column("output_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("cancel_requested", sa.Text),
+    sa.Column("verification", JSONB(none_as_null=True)),
     sa.CheckConstraint("mode IN ('automatic', 'button', 'rehearsal', 'dry_run')", name="mode"),
     # One at a time for each service, and automation once for each incident, whoever asks and however fast.
     sa.Index(
@@ -107,13 +108,18 @@ def to_runner(row: Any) -> Runner:
 def insert_run(tx: Tx, one: Run) -> Run:
     """Write a new run; the database gives its number."""
     columns = {name: value for name, value in msgspec.structs.asdict(one).items() if name != "number"}
+    columns["verification"] = msgspec.to_builtins(one.verification)
     number = tx.execute(sa.insert(run).values(**columns).returning(run.c.number)).scalar_one()
     return msgspec.structs.replace(one, number=number)
 
 
 def change_run(tx: Tx, one: Run, **values: Any) -> Run:
     """Write columns of a locked run."""
-    tx.execute(sa.update(run).where(run.c.id == one.id).values(**values))
+    plain = {
+        name: msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+        for name, value in values.items()
+    }
+    tx.execute(sa.update(run).where(run.c.id == one.id).values(**plain))
     return msgspec.structs.replace(one, **values)
 
 

@@ -48,6 +48,13 @@ class Rollback(Part, frozen=True, kw_only=True):
     runner: Annotated[Name, Meta(description="The one runner to use; any of the team's when left out.")] | None = None
     timeout: Annotated[Duration, Meta(description="The executor is stopped after this.")] = "5m"
     verify_for: Annotated[Duration, Meta(description="How long recovery is looked for afterwards.")] = "10m"
+    verify_window: (
+        Annotated[
+            Duration,
+            Meta(description="How long the burn must stay under; the alert's own short window when left out."),
+        ]
+        | None
+    ) = None
 
 
 def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
@@ -63,13 +70,24 @@ def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
             hint = f"write exactly one of: {', '.join(plans.EXECUTORS)}"
             yield item.problem("manifest.rollback", f"the rollback of {item.name} {said}", path, hint)
             continue
-        for field, least, most in (("timeout", "1s", "1h"), ("verify_for", "10s", "2h")):
-            value = parse_duration(getattr(rollback, field))
-            if not parse_duration(least) <= value <= parse_duration(most):
-                key = "verifyFor" if field == "verify_for" else field
+        for field, least, most in (("timeout", "1s", "1h"), ("verify_for", "10s", "2h"), ("verify_window", "5s", "2h")):
+            given = getattr(rollback, field)
+            if given is None:
+                continue
+            if not parse_duration(least) <= parse_duration(given) <= parse_duration(most):
+                key = {"verify_for": "verifyFor", "verify_window": "verifyWindow"}.get(field, field)
                 yield item.problem(
                     "manifest.value", f"{key} is not between {least} and {most}", (*path, key), "5m is usual"
                 )
+        if rollback.verify_window is not None and parse_duration(rollback.verify_window) > parse_duration(
+            rollback.verify_for
+        ):
+            yield item.problem(
+                "manifest.value",
+                "verifyWindow is longer than verifyFor, so nothing could ever be verified",
+                (*path, "verifyWindow"),
+                "make verifyFor at least twice as long",
+            )
         if rollback.automatic and parse_duration(rollback.timeout) > timedelta(minutes=15):
             yield item.problem(
                 "manifest.value",
