@@ -8,6 +8,18 @@ from watchbill.features.changes.actions import (
     start_change,
 )
 from watchbill.features.changes.blame import ChangeSpend, dependency_outages, spends
+from watchbill.features.changes.deployment_store import Watched, watches
+from watchbill.features.changes.deployment_store import forget as forget_cluster
+from watchbill.features.changes.deployment_store import take_lease as take_watch
+from watchbill.features.changes.deployment_store import write_held as write_watch
+from watchbill.features.changes.deployments import (
+    Hold,
+    end_left_open,
+    known_deployment,
+    known_uids,
+    lose_deployment,
+    see_deployment,
+)
 from watchbill.features.changes.dora import Dora, Lockstep, Measure
 from watchbill.features.changes.inferring import LOOK_BACK, infer_deploys
 from watchbill.features.changes.model import (
@@ -21,6 +33,8 @@ from watchbill.features.changes.model import (
     Reversible,
 )
 from watchbill.features.changes.reads import change, changes_between, dora_of, latest_good_version, lockstep_of
+from watchbill.features.changes.rollouts import KnownDeployment, MissedRollout, SeenDeployment, Template, missed
+from watchbill.features.changes.sameness import same_version
 from watchbill.features.changes.spend import Spent, exempt_bad, spent_by_change, union
 from watchbill.features.changes.store import newest as newest_changes
 
@@ -34,26 +48,43 @@ __all__ = [
     "ChangeSpend",
     "ChangeState",
     "Dora",
+    "Hold",
+    "KnownDeployment",
     "Lockstep",
     "Measure",
+    "MissedRollout",
     "Recorded",
     "Reversible",
+    "SeenDeployment",
     "Spent",
+    "Template",
+    "Watched",
     "adopt_changes",
     "change",
     "changes_between",
     "dependency_outages",
     "dora_of",
+    "end_left_open",
     "exempt_bad",
     "finish_change",
+    "forget_cluster",
     "infer_deploys",
+    "known_deployment",
+    "known_uids",
     "latest_good_version",
     "lockstep_of",
+    "lose_deployment",
     "mark_rolled_back",
+    "missed",
     "newest_changes",
     "record_change",
+    "same_version",
+    "see_deployment",
     "spends",
     "spent_by_change",
     "start_change",
+    "take_watch",
     "union",
+    "watches",
+    "write_watch",
 ]

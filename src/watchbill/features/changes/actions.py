@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
 from watchbill.features import catalog
-from watchbill.features.changes import logic, store
+from watchbill.features.changes import logic, sameness, store
 from watchbill.features.changes.model import ROLLS, Change, ChangeReport, Recorded
 from watchbill.kernel.errors import Conflict, Invalid
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
 from watchbill.runtime.broadcast import CHANNEL
 from watchbill.runtime.db import Tx
-from watchbill.runtime.ledger import Actor
+from watchbill.runtime.ledger import Actor, system
 
 _LOCK = 0x57424348
 
@@ -34,7 +35,7 @@ def record_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source:
     at = logic.occurred(report, now=tx.now)
     service = catalog.service_by_name(tx, name=report.service)
     name = service.name if service else report.service
-    known = _find(tx, report, integration_id, name)
+    known = _find(tx, report, integration_id, name, at=at, source=source)
     if known is not None:
         folded = logic.fold(known, report, at=at, now=tx.now)
         if folded.change is None:
@@ -62,6 +63,11 @@ def record_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source:
     if made.kind == "rollback" and made.state == "finished" and outcome == "finished":
         _undo(tx, made, actor)
     return Recorded(outcome=outcome, change=made, reason=reason)
+
+
+def take_turns(tx: Tx, *, service: str) -> None:
+    """One after the other for reports of this service, until the transaction ends."""
+    tx.execute(sa.text("SELECT pg_advisory_xact_lock(:a, hashtext(:b))"), {"a": _LOCK, "b": service})
 
 
 def start_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
@@ -128,11 +134,12 @@ def _undo(tx: Tx, rollback: Change, actor: Actor) -> None:
         mark_rolled_back(tx, id=undone[0].id, by=rollback.id, why=f"undone by {rollback.title}", actor=actor)
 
 
-def _find(tx: Tx, report: ChangeReport, integration_id: UUID, name: str) -> Change | None:
+def _find(tx: Tx, report: ChangeReport, integration_id: UUID, name: str, *, at: datetime, source: str) -> Change | None:
     if report.external_id is not None:
-        return store.lock_external(tx, integration_id=integration_id, external_id=report.external_id)
+        known = store.lock_external(tx, integration_id=integration_id, external_id=report.external_id)
+        return known or _observed(tx, report, integration_id, name, at=at, source=source)
     # Two reports without an identity must not both find nothing: they take turns.
-    tx.execute(sa.text("SELECT pg_advisory_xact_lock(:a, hashtext(:b))"), {"a": _LOCK, "b": name})
+    take_turns(tx, service=name)
     known = store.lock_latest(
         tx,
         integration_id=integration_id,
@@ -141,11 +148,56 @@ def _find(tx: Tx, report: ChangeReport, integration_id: UUID, name: str) -> Chan
         kind=report.kind,
         version=report.version,
     )
-    if known is None or known.state == "started":
+    if known is None:
+        return _observed(tx, report, integration_id, name, at=at, source=source)
+    if known.state == "started":
         return known
     # What has ended is spoken of again by the same end of the same version, not by a new start.
     again = report.state != "started" and report.version is not None
-    return known if again and not _superseded(tx, known) else None
+    if again and not _superseded(tx, known):
+        return known
+    return _observed(tx, report, integration_id, name, at=at, source=source)
+
+
+def _observed(
+    tx: Tx, report: ChangeReport, integration_id: UUID, name: str, *, at: datetime, source: str
+) -> Change | None:
+    """The same deploy as telemetry or Kubernetes saw it before anybody reported it; it is the reporter's from now on.
+
+    What observers see themselves is told apart by them (`deployments`, `inferring`).
+    """
+    if report.kind not in ROLLS or source in sameness.OBSERVERS:
+        return None
+    take_turns(tx, service=name)
+    near = store.of_place(
+        tx,
+        service_name=name,
+        environment=report.environment,
+        since_at=at - sameness.SAME_VERSION_WITHIN,
+        kinds=[*ROLLS, "config"],
+    )
+    for one in near:
+        others = [other for other in near if other.id != one.id]
+        if one.source in sameness.OBSERVERS and sameness.same_deploy(
+            one, version=report.version, kind=report.kind, commits=report.commits, at=at, later=others
+        ):
+            return _take_over(tx, one, report, integration_id, source)
+    return None
+
+
+def _take_over(tx: Tx, one: Change, report: ChangeReport, integration_id: UUID, source: str) -> Change:
+    taken = msgspec.structs.replace(
+        one,
+        integration_id=integration_id,
+        external_id=report.external_id or one.external_id,
+        source=source,
+        kind=report.kind,
+        inferred=False,
+        updated_at=tx.now,
+    )
+    store.update_change(tx, taken)
+    _note(tx, taken, "reported", f"{one.source} saw it before {source} reported it", system(one.source), team_id=None)
+    return taken
 
 
 def _superseded(tx: Tx, known: Change) -> bool:

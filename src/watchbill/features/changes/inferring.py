@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from watchbill.features import alerts, catalog
 from watchbill.features.changes import actions, store
 from watchbill.features.changes.model import ChangeReport
+from watchbill.features.changes.sameness import names_version
 from watchbill.features.telemetry import SeenVersion
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
@@ -66,7 +67,7 @@ def infer_deploys(tx: Tx, *, seen: Sequence[SeenVersion]) -> int:
             kinds=None,
             limit=None,
         )
-        if any(change.service_name == name and change.version == one.version for change in told):
+        if any(change.service_name == name and names_version(change, one.version) for change in told):
             continue
         done = actions.record_change(
             tx,

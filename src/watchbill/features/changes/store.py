@@ -130,6 +130,19 @@ def between(
     return [to_change(row) for row in tx.execute(query if limit is None else query.limit(limit))]
 
 
+def of_place(
+    tx: Tx, *, service_name: str, environment: str, since_at: datetime, kinds: Collection[ChangeKind]
+) -> list[Change]:
+    """Changes under way, or ended since then, of one service by its name; newest first."""
+    query = sa.select(change).where(
+        change.c.service_name == service_name,
+        change.c.environment == environment,
+        change.c.kind.in_(sorted(kinds)),
+        change.c.last_at >= since_at,
+    )
+    return [to_change(row) for row in tx.execute(query.order_by(change.c.last_at.desc(), change.c.id.desc()).limit(50))]
+
+
 def placed(
     tx: Tx,
     *,
