@@ -51,6 +51,7 @@ NOUNS: tuple[str, ...] = (
     "changes",
     "gate",
     "capacity",
+    "evidence",
     "traces",
     "test_page",
     "ledger",

@@ -48,6 +48,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("deploy", "watchbill.cli.deploy", "Changes: start, finish, list; DORA's measures."),
     Entry("gate", "watchbill.cli.gate", "May this go out now? Exit 0 go, 1 no-go, 2 unknown.", group=False),
     Entry("capacity", "watchbill.cli.capacity", "When it runs out, what breaks first, what to order by when."),
+    Entry("evidence", "watchbill.cli.evidence", "Which dependencies have a timeout, a breaker, a drill.", group=False),
     Entry("trace", "watchbill.cli.trace", "Traces, with the owner of each span."),
     Entry("rollback", "watchbill.cli.rollback", "Undo a deploy; suspects of an incident; the automation switch."),
     Entry("runner", "watchbill.cli.runner", "Runners: where your team's rollbacks are carried out."),

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import structlog
 
-from watchbill.features import alerts, changes, identity, slo
+from watchbill.features import alerts, changes, evidence, identity, slo
 from watchbill.features.slo.probes import Get, Prober
 from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
@@ -79,6 +79,8 @@ def build(context: Context) -> Parts:
             changes.infer_deploys(tx, seen=seen)
         return 0
 
+    take_evidence = EvidenceTaker(db, store)
+
     def ready() -> str | None:
         try:
             store.ping()
@@ -95,6 +97,7 @@ def build(context: Context) -> Parts:
             Loop("slo.prometheus", puller.pull, idle_seconds=every),
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
+            Loop("evidence", take_evidence, idle_seconds=60.0),
         ],
         background=[*over_grpc, _Writing(store, commit)],
         ready=ready,
@@ -137,6 +140,25 @@ def asks(http: HttpOut) -> Get:
         return status, time.monotonic() - began
 
     return get
+
+
+class EvidenceTaker:
+    """Carries evidence from telemetry into PostgreSQL: at first a week back, then what came lately."""
+
+    def __init__(self, db: Database, store: TelemetryStore) -> None:
+        self._db = db
+        self._store = store
+        self._look_back = timedelta(days=evidence.LOOK_BACK_DAYS)
+
+    def __call__(self) -> int:
+        """One pass; returns 0: one does all."""
+        with self._db.transaction() as tx:
+            now = tx.now
+        seen = self._store.evidence_seen(start_at=now - self._look_back, end_at=now)
+        with self._db.transaction() as tx:
+            evidence.record_evidence(tx, seen=seen)
+        self._look_back = timedelta(minutes=15)
+        return 0
 
 
 class _Writing:

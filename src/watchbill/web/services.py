@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 
-from watchbill.features import catalog, oncall, paging, slo
+from watchbill.features import catalog, evidence, oncall, paging, slo
 from watchbill.kernel.errors import NotFound
 from watchbill.web import changes, incidents, shell, slo_charts
 from watchbill.web.shell import AnyRequest, GivenWeb
@@ -88,6 +88,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             ),
             observer=slo.observer_note(screen.tx),
             delivery=changes.of_service(screen, service),
+            evidence=evidence.evidence_of(screen.tx, service=service),
         )
 
 

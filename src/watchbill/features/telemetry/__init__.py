@@ -4,6 +4,7 @@ from watchbill.features.telemetry import asking
 from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace, PutCounts
 from watchbill.features.telemetry.calls import GetCalls, TraceCalls
 from watchbill.features.telemetry.commit import GroupCommit
+from watchbill.features.telemetry.evidence import SeenEvidence
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
@@ -43,6 +44,7 @@ __all__ = [
     "Past",
     "PutCounts",
     "Reason",
+    "SeenEvidence",
     "SeenVersion",
     "ServiceTraffic",
     "Signal",

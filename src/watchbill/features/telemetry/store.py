@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
-from watchbill.features.telemetry import counts, metric_counts, questions, schema, traces, versions, wire
+from watchbill.features.telemetry import counts, evidence, metric_counts, questions, schema, traces, versions, wire
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
@@ -359,6 +359,10 @@ class TelemetryStore:
     def versions_seen(self, *, start_at: datetime, end_at: datetime) -> list[versions.SeenVersion]:
         """Every version that sent root or SERVER spans then."""
         return versions.versions_seen(self.engine, start_at=start_at, end_at=end_at)
+
+    def evidence_seen(self, *, start_at: datetime, end_at: datetime) -> list[evidence.SeenEvidence]:
+        """Every protection that services told of then."""
+        return evidence.evidence_seen(self.engine, start_at=start_at, end_at=end_at)
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, each once, in the order they started; empty when unknown."""
