@@ -1,6 +1,7 @@
 """Starts processes by fork, as ``watchbill up`` does, for tests that kill many: imports would be most of their time.
 
-Reads one JSON line after another: ``{"name", "environment", "log"}`` starts a process and is answered with its id,
+Reads one JSON line after another: ``{"name", "environment", "log"}`` starts a process (a runner too, with the file that
+RUNNER_CREDENTIALS names) and is answered with its id,
 ``{"signal": number, "to": id}`` sends a signal, ``{"wait": id}`` waits for its end, ``{"poll": id}`` looks; the
 answer is the exit code or null. It ends with its standard input, and then the kernel kills what it started.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from watchbill.processes import forks
+from watchbill.processes.local_runner import run_local_runner
 from watchbill.processes.run import run_process
 from watchbill.runtime import config
 
@@ -23,6 +26,8 @@ def start(order: dict[str, Any]) -> forks.Forked:
     def run() -> int:
         os.dup2(log, 1)
         os.dup2(log, 2)
+        if order["name"] == "runner":
+            return run_local_runner(Path(order["environment"]["RUNNER_CREDENTIALS"]), style="json")
         run_process(order["name"], config.load())
         return 0
 

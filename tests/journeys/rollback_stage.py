@@ -7,7 +7,7 @@ telemetry would, and carries out what a runner claims. Ranking, rules, leases an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from tests.journeys.stage import SETTLE_FOR, Stage
 from watchbill.features import alerts, catalog, changes, paging, rollback, suspects
 from watchbill.features.catalog.actions import write_services
 from watchbill.features.changes import Change, ChangeReport
-from watchbill.features.telemetry import GetVersions, Versions, VersionSlice
+from watchbill.features.telemetry import CountColumns, GetCounts, GetVersions, Versions, VersionSlice
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime import due, ledger
@@ -38,6 +38,7 @@ class World:
         self.outside: dict[str, list[tuple[datetime, datetime, float]]] = {}
         self.depends_on: dict[str, tuple[str, ...]] = {}
         self.away = False
+        self.counts: Callable[[GetCounts], CountColumns] | None = None
 
     def version(self, service: str, at: datetime) -> str:
         return next((v for since, v in reversed(self.serving.get(service, [])) if since <= at), "v1")
@@ -51,10 +52,15 @@ class World:
             good *= 1 - self.bad_share(dependency, at) + BASE
         return 1 - good
 
-    def ask(self, question: GetVersions) -> Versions:
-        """As the observer answers; requests are spread evenly."""
-        if self.away:
+    def ask(self, question: Any) -> Any:
+        """As the observer answers; requests are spread evenly. Counts are those of ``counts``, when it is given."""
+        if self.counts is not None and isinstance(question, GetCounts):
+            return self.counts(question)
+        if self.away or isinstance(question, GetCounts):
             raise Unavailable("the observer does not answer", code="observer_away")
+        return self._versions(question)
+
+    def _versions(self, question: GetVersions) -> Versions:
         width = question.slice_seconds
         slices = []
         at = question.start_at

@@ -1,4 +1,8 @@
-"""Run a command on the runner's machine, with its output streamed and its whole process group stopped in the end."""
+"""Run a command on the runner's machine, with its output streamed and its whole process group stopped in the end.
+
+Also when the runner itself is killed: a guard beside the command reads from a pipe that only the runner holds, and stops
+the command when that pipe ends without a word. So nothing goes on unwatched while the run is called lost.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 
 from watchbill.features.rollback.plans import Shell
 from watchbill.runners.base import Context, Result, Stopped
 
 _GRACE_SECONDS = 5.0
+_GUARD = """read -r word || { kill -TERM "-$1"; sleep 5; kill -KILL "-$1"; } 2>/dev/null"""
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "KUBECONFIG", "VIRTUAL_ENV", "PYTHONPATH")
 """Of the runner's own environment; its secrets reach a command only where the manifest refers to them."""
 
@@ -48,12 +54,30 @@ def run(context: Context) -> Result:
     reader = threading.Thread(target=_copy, args=(process, context), daemon=True)
     reader.start()
     try:
-        return _watch(process, context, plan.command[0])
+        with _guarded(process):
+            return _watch(process, context, plan.command[0])
     finally:
         # A grandchild may hold the pipe open for ever: the command's own end is what counts.
         reader.join(1.0)
         if not reader.is_alive() and process.stdout is not None:
             process.stdout.close()
+
+
+@contextlib.contextmanager
+def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """While this lasts the death of the runner is the end of the command's process group."""
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            guard.communicate(b"done\n", timeout=_GRACE_SECONDS)
 
 
 def _watch(process: subprocess.Popen[bytes], context: Context, name: str) -> Result:
