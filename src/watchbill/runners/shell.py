@@ -1,6 +1,6 @@
 """Run a command on the runner's machine, with its output streamed and its whole process group stopped in the end.
 
-Also when the runner itself is killed: a guard beside the command reads from a pipe that only the runner holds, and stops
+Also when the runner itself is killed: a guard beside the command reads from a pipe that only the runner holds, and ends
 the command when that pipe ends without a word. So nothing goes on unwatched while the run is called lost.
 """
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.contract.telemetry.test_counts import spans
 from tests.journeys.rollback_stage import RollbackStage
-from watchbill.features import catalog, changes, incidents, paging, rollback
+from watchbill.features import catalog, incidents, rollback
 from watchbill.features.slo.evaluator import Evaluator
 from watchbill.features.telemetry import TelemetryStore, asking
 from watchbill.kernel.clock import VirtualClock
