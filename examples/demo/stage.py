@@ -177,6 +177,7 @@ class Stage:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.otlp_port}",
             "OTEL_BSP_SCHEDULE_DELAY": "1000",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
             "SHOP_ON_PAYMENT_FAILURE": "defer",
         }
         log_name = f"{name}-{version}" if version else name

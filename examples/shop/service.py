@@ -1,32 +1,38 @@
-"""What the four services share: serve HTTP, call each other, and record both as spans.
+"""What the four services share: serve HTTP, call each other, and stay upright while something they call does not.
 
-Spans follow the OpenTelemetry semantic conventions for HTTP: a SERVER span per request with
-``http.request.method``, ``http.route`` and ``http.response.status_code``; a CLIENT span per call; the W3C
-``traceparent`` header carries the trace from one service to the next. A 5xx answer sets the span's status to
-error.
+Each is a plain WSGI application on the standard library's server; watchbill-sdk does the rest. `watchbill_sdk.setup`
+sends traces, metrics and evidence; its middleware takes over the caller's trace and deadline, sheds beyond what the
+service can do, and records a SERVER span for each request; its transport makes the CLIENT spans and guards each call
+with a timeout, a breaker and, where a call may be repeated, retries within a budget.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from opentelemetry import context, propagate, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+import httpx
+from opentelemetry import trace
 
-from examples.shop.telemetry import start_telemetry
+import watchbill_sdk as wb
+from watchbill_sdk.integrations.httpx import Transport
+from watchbill_sdk.integrations.wsgi import Middleware
 
 MAX_BODY_BYTES = 64 * 1024
+DEADLINE_SECONDS = 5.0
+"""What a visitor waits at most; each service passes on what is left of it."""
+LEAST_AT_ONCE = 40
+"""The limit on requests in flight adapts to the latency, and never goes below this."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Answer:
 
 
 Route = Callable[["Service", Request], Answer]
+Environ = dict[str, Any]
 
 
 class _Route(NamedTuple):
@@ -66,6 +73,17 @@ def _route(name: str, handler: Route) -> _Route:
     return _Route(method, template, re.compile(pattern), handler)
 
 
+def dependency(name: str, timeout_seconds: float) -> wb.Dependency:
+    """How the shop calls any of its services: never longer than this, not while it is down, retried within 10%."""
+    again = (httpx.TransportError, wb.BadAnswer)
+    return wb.Dependency(
+        name,
+        timeout=timeout_seconds,
+        retry=wb.Retry(name, on=again, attempts=2, wait_initial=0.05, wait_jitter=0.1),
+        breaker=wb.Breaker(name, failures=10, recovery=5),
+    )
+
+
 class Service:
     """One service: its routes (``"POST /charge"``), its version, and where its neighbours are."""
 
@@ -75,78 +93,47 @@ class Service:
         name: str,
         version: str,
         routes: Mapping[str, Route],
-        tracer: Tracer,
-        neighbours: Mapping[str, str],
+        neighbours: Mapping[str, tuple[str, float]],
     ) -> None:
         self.name = name
         self.version = version
-        self.tracer = tracer
-        self._neighbours = neighbours
+        self.tracer = trace.get_tracer("examples.shop")
+        self._neighbours = {
+            neighbour: httpx.Client(base_url=url, transport=Transport(dependency(neighbour, timeout_seconds)))
+            for neighbour, (url, timeout_seconds) in neighbours.items()
+        }
         self._routes = [_route(name, handler) for name, handler in routes.items()]
 
-    def call(
-        self,
-        neighbour: str,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        timeout_seconds: float = 2.0,
-    ) -> Answer:
+    def call(self, neighbour: str, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
         """Call another service of the shop inside the current trace; its faults come back as an `Answer`."""
-        url = self._neighbours[neighbour] + path
-        target = urlsplit(url)
-        attributes: dict[str, str | int] = {
-            "http.request.method": method,
-            "url.full": url,
-            "server.address": target.hostname or "",
-            "server.port": target.port or 80,
-            "peer.service": neighbour,
-        }
-        with self.tracer.start_as_current_span(method, kind=SpanKind.CLIENT, attributes=attributes) as span:
-            headers = {"Content-Type": "application/json"}
-            propagate.inject(headers)
-            data = json.dumps(body).encode() if body is not None else None
-            answer, fault = send(method, url, data=data, headers=headers, timeout_seconds=timeout_seconds)
-            if answer.status:
-                span.set_attribute("http.response.status_code", answer.status)
-            if answer.status == 0 or answer.status >= 400:
-                span.set_attribute("error.type", fault or str(answer.status))
-                span.set_status(Status(StatusCode.ERROR))
-            return answer
+        try:
+            answer = self._neighbours[neighbour].request(method, path, json=body)
+            return Answer(answer.status_code, answer.json() if answer.is_success else {})
+        except (wb.ReliabilityError, httpx.TransportError, ValueError) as error:
+            return Answer(0, {"error": f"{type(error).__name__}: {error}"})
 
-    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Find the route, run it inside a SERVER span, and answer; a route that raises is a 500."""
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI: find the route and answer; a route that raises is a 500."""
+        answer = self._handle(environ)
+        payload = json.dumps(answer.body).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(payload)))]
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
+        return [payload]
+
+    def _handle(self, environ: Environ) -> Answer:
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > MAX_BODY_BYTES:
+            return Answer(413, {"error": f"a body may have {MAX_BODY_BYTES} bytes"})
+        body = environ["wsgi.input"].read(length)
         for route in self._routes:
             match = route.pattern.fullmatch(path)
             if match and route.method == method:
-                return self._handle(route, match.groupdict(), path, headers, body)
+                environ["shop.route"] = route.template
+                return self._run(route.handler, match.groupdict(), body)
         return Answer(404, {"error": f"{self.name} has no {method} {path}"})
 
-    def _handle(
-        self, route: _Route, names: Mapping[str, str], path: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
-        attributes: dict[str, str | int] = {
-            "http.request.method": route.method,
-            "http.route": route.template,
-            "url.path": path,
-            "url.scheme": "http",
-        }
-        token = context.attach(propagate.extract(headers))
-        try:
-            with self.tracer.start_as_current_span(
-                f"{route.method} {route.template}", kind=SpanKind.SERVER, attributes=attributes
-            ) as span:
-                answer = self._run(route.handler, names, body, span)
-                span.set_attribute("http.response.status_code", answer.status)
-                if answer.status >= 500:
-                    span.set_attribute("error.type", str(answer.status))
-                    span.set_status(Status(StatusCode.ERROR, str(answer.body.get("error", ""))))
-                return answer
-        finally:
-            context.detach(token)
-
-    def _run(self, handler: Route, path: Mapping[str, str], body: bytes, span: trace.Span) -> Answer:
+    def _run(self, handler: Route, path: Mapping[str, str], body: bytes) -> Answer:
         try:
             fields = json.loads(body) if body else {}
         except ValueError as error:
@@ -156,99 +143,74 @@ class Service:
         try:
             return handler(self, Request(path, fields))
         except Exception as error:  # noqa: BLE001 - the edge of the service: whatever a route raises is a 500
-            span.record_exception(error)
+            trace.get_current_span().record_exception(error)
             return Answer(500, {"error": f"{type(error).__name__}: {error}"})
 
-
-def send(
-    method: str, url: str, *, data: bytes | None, headers: Mapping[str, str], timeout_seconds: float
-) -> tuple[Answer, str | None]:
-    """One HTTP request; (answer, None), or (status 0, the fault's name) when there is no answer."""
-    request = urllib.request.Request(url, data=data, headers=dict(headers), method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
-            return Answer(response.status, json.loads(response.read() or b"{}")), None
-    except urllib.error.HTTPError as error:
-        with error:
-            error.read()
-        return Answer(error.code, {}), None
-    except (OSError, ValueError) as error:
-        return Answer(0, {}), type(error).__name__
+    def close(self) -> None:
+        """Let go of the connections."""
+        for client in self._neighbours.values():
+            client.close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingMixIn, WSGIServer):
     # A new version binds the port while the old one still serves, so that a release refuses nobody.
     allow_reuse_port = True
     request_queue_size = 128
     daemon_threads = False  # server_close waits for requests in flight
 
 
-def _handler_class(service: Service) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+class _Handler(WSGIRequestHandler):
+    timeout = 10
 
-        def _serve(self) -> None:
-            if self.path == "/healthz":
-                self._answer(Answer(200, {"service": service.name, "version": service.version}))
-                return
-            length = int(self.headers.get("Content-Length") or 0)
-            if length > MAX_BODY_BYTES:
-                self._answer(Answer(413, {"error": f"a body may have {MAX_BODY_BYTES} bytes"}))
-                return
-            body = self.rfile.read(length)
-            # Header names are case-insensitive, and propagators look for lower case.
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            self._answer(service.handle(self.command, urlsplit(self.path).path, headers, body))
-
-        def _answer(self, answer: Answer) -> None:
-            payload = json.dumps(answer.body).encode()
-            try:
-                self.send_response(answer.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the caller gave up waiting; its own span says so
-
-        do_GET = do_POST = _serve  # noqa: N815 - the standard library's names
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Spans say it already."""
-
-    return Handler
+    def log_message(self, format: str, *args: Any) -> None:
+        """Spans say it already."""
 
 
 def run_service(
     *,
     name: str,
     routes: Mapping[str, Route],
-    calls: tuple[str, ...] = (),
+    calls: Mapping[str, float] | None = None,
     versions: tuple[str, ...] = ("v1",),
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is in flight, send the last spans, and end.
 
-    ``--port``, ``--version`` and one ``--<neighbour>-url`` for each service it calls are the arguments.
+    ``calls`` are the services it calls, with the seconds that it waits for one. ``--port``, ``--version`` and one
+    ``--<neighbour>-url`` for each service it calls are the arguments.
     """
     parser = argparse.ArgumentParser(prog=f"python -m examples.shop.{name}")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--version", choices=versions, default=versions[0])
-    for neighbour in calls:
+    for neighbour in calls or ():
         parser.add_argument(f"--{neighbour}-url", required=True, dest=neighbour)
     arguments = parser.parse_args()
 
-    provider = start_telemetry(service=name, version=arguments.version)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    started = wb.setup(name, version=arguments.version, environment=os.environ.get("SHOP_ENVIRONMENT"))
     service = Service(
         name=name,
         version=arguments.version,
         routes=routes,
-        tracer=provider.get_tracer("examples.shop"),
-        neighbours={neighbour: getattr(arguments, neighbour) for neighbour in calls},
+        neighbours={neighbour: (getattr(arguments, neighbour), wait) for neighbour, wait in (calls or {}).items()},
     )
-    server = _Server(("127.0.0.1", arguments.port), _handler_class(service))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    guarded = Middleware(
+        service,
+        limiter=wb.Limiter(name, wb.Gradient2(estimate=LEAST_AT_ONCE, least=LEAST_AT_ONCE)),
+        timeout=DEADLINE_SECONDS,
+        route=lambda environ: environ.get("shop.route"),
+    )
+
+    def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != "/healthz":
+            return guarded(environ, start_response)
+        # The shop's deployer asks which version serves.
+        start_response("200 OK", [("content-type", "application/json")])
+        return [json.dumps({"service": name, "version": service.version}).encode()]
+
+    server = _Server(("127.0.0.1", arguments.port), _Handler)
+    server.set_app(app)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="serve")
     serving.start()
     print(f"{name} {arguments.version} listens on http://127.0.0.1:{arguments.port}", flush=True)
@@ -256,4 +218,5 @@ def run_service(
     server.shutdown()
     serving.join()
     server.server_close()
-    provider.shutdown()
+    service.close()
+    started.flush()

@@ -18,7 +18,7 @@ def show_product(service: Service, request: Request) -> Answer:
 
 
 def place_order(service: Service, request: Request) -> Answer:
-    order = service.call("checkout", "POST", "/orders", {"item": request.body.get("item")}, timeout_seconds=4)
+    order = service.call("checkout", "POST", "/orders", {"item": request.body.get("item")})
     if order.ok or order.status in (404, 422):
         return Answer(order.status, order.body)
     return Answer(502, {"error": "the order could not be placed"})
@@ -28,5 +28,5 @@ if __name__ == "__main__":
     run_service(
         name="storefront",
         routes={"GET /": show_shelf, "GET /products/{item}": show_product, "POST /orders": place_order},
-        calls=("inventory", "checkout"),
+        calls={"inventory": 2.0, "checkout": 4.0},
     )

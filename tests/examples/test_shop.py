@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -35,6 +36,7 @@ class OtlpSink:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: list[tuple[dict[str, str], Span]] = []
+        self._evidence: set[tuple[str, str, str]] = set()
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,7 +44,10 @@ class OtlpSink:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                sink._keep(ExportTraceServiceRequest.FromString(body))
+                if self.path == "/v1/metrics":
+                    sink._keep_evidence(ExportMetricsServiceRequest.FromString(body))
+                else:
+                    sink._keep(ExportTraceServiceRequest.FromString(body))
                 answer = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/x-protobuf")
@@ -65,6 +70,23 @@ class OtlpSink:
                 for scope_spans in resource_spans.scope_spans:
                     self._spans.extend((resource, span) for span in scope_spans.spans)
 
+    def _keep_evidence(self, request: ExportMetricsServiceRequest) -> None:
+        with self._lock:
+            for of in request.resource_metrics:
+                [service] = [each.value.string_value for each in of.resource.attributes if each.key == "service.name"]
+                for metric in (metric for scope in of.scope_metrics for metric in scope.metrics):
+                    for point in metric.gauge.data_points if metric.name == "reliability.evidence" else ():
+                        named = {each.key: each.value.string_value for each in point.attributes}
+                        used = point.as_double or point.as_int
+                        if used:
+                            dependency, primitive = named["reliability.dependency"], named["reliability.primitive"]
+                            self._evidence.add((service, dependency, primitive))
+
+    def evidence(self) -> set[tuple[str, str, str]]:
+        """(service, dependency, primitive) of protections that have been at work."""
+        with self._lock:
+            return set(self._evidence)
+
     def spans(self) -> list[tuple[dict[str, str], Span]]:
         with self._lock:
             return list(self._spans)
@@ -83,6 +105,7 @@ class Shop:
             **os.environ,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
             "PYTHONPATH": str(REPOSITORY),
         }
         self.ports = {name: free_port() for name in ("storefront", "checkout", "payments", "inventory")}
@@ -149,6 +172,14 @@ def attributes(span: Span) -> dict[str, Any]:
     }
 
 
+def degraded(sink: OtlpSink) -> list[tuple[str, Span]]:
+    return [
+        (resource["service.name"], span)
+        for resource, span in sink.spans()
+        if any(each.key == "reliability.degraded" and each.value.bool_value for each in span.attributes)
+    ]
+
+
 @pytest.fixture(scope="module")
 def sink() -> Iterator[OtlpSink]:
     sink = OtlpSink()
@@ -199,6 +230,17 @@ def test_an_order_goes_through_all_four_services_in_one_trace(shop: Shop, sink: 
     assert resource["service.version"] == "v1"
 
 
+def test_each_call_is_guarded_and_the_shop_shows_it(shop: Shop, sink: OtlpSink) -> None:
+    assert ask("POST", shop.url("storefront") + "/orders", {"item": "rope"})[0] == 201
+    wanted = {
+        (service, dependency, primitive)
+        for service, dependency in (("storefront", "checkout"), ("checkout", "payments"), ("checkout", "inventory"))
+        for primitive in ("timeout", "breaker")
+    } | {("payments", "payments", "limiter")}
+    eventually(lambda: wanted <= sink.evidence())
+    assert wanted <= sink.evidence()
+
+
 def test_a_product_that_nobody_sells_is_the_visitors_mistake_not_an_error(shop: Shop, sink: OtlpSink) -> None:
     status, _ = ask("GET", shop.url("storefront") + "/products/submarine")
     assert status == 404
@@ -238,6 +280,8 @@ def test_releasing_v2_refuses_nobody_and_breaks_two_charges_of_five(shop: Shop, 
     assert 3 <= answers.count(500) <= 25, "two of five, give or take chance"
     orders = [ask("POST", shop.url("storefront") + "/orders", {"item": "rope"})[0] for _ in range(8)]
     assert set(orders) <= {201, 202}, "the shop takes the order and charges later"
+    marked = eventually(lambda: {name for name, span in degraded(sink)} if 202 in orders else {"storefront"})
+    assert "storefront" in marked, "what checkout did without is marked up to the visitor's request"
     new.terminate()
     new.communicate(timeout=10)
     assert new.returncode == 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import expect
 
 from tests.ui.conftest import SignIn
-from watchbill.features import alerts, changes
+from watchbill.features import alerts, changes, evidence
 from watchbill.features.changes import ChangeReport
+from watchbill.features.telemetry import SeenEvidence
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Database
 
@@ -23,9 +25,32 @@ def _deploy(db: Database, service: str, version: str) -> None:
         changes.record_change(tx, report=report, integration_id=source.id, source="api", actor=ledger.system("test"))
 
 
+def _tell_of_protections(db: Database) -> None:
+    with db.transaction() as tx:
+        seen = [
+            SeenEvidence(
+                service_name="payments",
+                environment="production",
+                dependency=dependency,
+                primitive=primitive,
+                setting=setting,
+                used_at=tx.now - timedelta(days=days),
+                reported_at=tx.now - timedelta(days=days),
+            )
+            for dependency, primitive, setting, days in (
+                ("payments-db", "timeout", "300ms", 0),
+                ("payments-db", "breaker", "5 failures, 30s", 0),
+                ("payments-db", "drill", "latency", 12),
+                ("fraud-api", "breaker", "5 failures, 30s", 9),
+            )
+        ]
+        evidence.record_evidence(tx, seen=seen)
+
+
 def test_changes_are_listed_and_the_gate_is_overridden_by_a_signature(shop: Database, sign_in: SignIn) -> None:
     for service, version in (("payments", "v83"), ("payments", "v84"), ("ghost", "1")):
         _deploy(shop, service, version)
+    _tell_of_protections(shop)
     page = sign_in(to="/changes")
     expect(page.get_by_text("Deploy v84")).to_be_visible()
     expect(page.get_by_text("Unowned")).to_be_visible()
@@ -36,6 +61,8 @@ def test_changes_are_listed_and_the_gate_is_overridden_by_a_signature(shop: Data
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
             if PICTURES:
                 page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png", full_page=True)
+    expect(page.get_by_text("timeout 300ms, breaker, drilled 12 days ago")).to_be_visible()
+    expect(page.get_by_text("breaker (not seen for 9 days), no timeout seen, no drill seen")).to_be_visible()
     expect(page.get_by_role("heading", name="Gate")).to_be_visible()
     expect(page.get_by_text("too few to judge by").first).to_be_visible()
     override = page.get_by_role("link", name="Override…")
