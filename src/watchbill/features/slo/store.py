@@ -97,6 +97,16 @@ slo_evaluator = sa.Table(
 
 _BATCH = 2000
 
+slo_source = sa.Table(
+    "slo_source",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("seen_at", Instant),
+    sa.Column("down_at", Instant),
+    sa.Column("error", sa.Text),
+)
+"""How each source of counts is (`sources`): when it answered last, and since when it does not."""
+
 
 def to_slo(row: Any) -> Slo:
     return msgspec.convert(row, Slo, from_attributes=True)

@@ -288,3 +288,16 @@ def take_marked(tx: Tx, row: DueRow, *, subjects: Sequence[str], mark: str) -> l
     )
     removed = sa.delete(due_row).where(due_row.c.id == chosen.c.id).returning(due_row.c.subject)
     return list(tx.execute(removed).scalars())
+
+
+def nudge(tx: Tx, *, kind: str, subject: UUID | str) -> None:
+    """Make sure that somebody looks at the subject soon, without disturbing who is at it this very moment.
+
+    Writes the row where there is none, hastens one that waits, and leaves one that is leased: its work goes on, and is
+    settled. So whoever settles such a kind schedules another look.
+    """
+    if hasten(tx, kind=kind, subject=subject):
+        return
+    there = tx.execute(sa.select(due_row.c.id).where(due_row.c.kind == kind, due_row.c.subject == str(subject)))
+    if there.one_or_none() is None:
+        schedule(tx, kind=kind, subject=subject, due_at=tx.now)

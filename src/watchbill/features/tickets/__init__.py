@@ -1,0 +1,1 @@
+"""Tickets: alerts of urgency ticket, in the place where their team works."""
