@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from watchbill.api.auth import with_teams
@@ -19,7 +19,7 @@ from watchbill.features.changes import Change, ChangeReport, ChangeSpend, Dora, 
 from watchbill.features.identity import Caller
 from watchbill.kernel.clock import as_utc
 from watchbill.kernel.durations import parse_duration
-from watchbill.kernel.errors import Invalid, NotFound, TooLarge
+from watchbill.kernel.errors import Invalid, NotFound, Problem, TooLarge
 from watchbill.runtime.db import Tx
 
 INTEGRATION = "deploys"
@@ -132,6 +132,24 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     lockstep: list[Lockstep]
 
 
+class WatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """The watch over a cluster, or one namespace of it. ``behind_seconds``: how old what is known of it is."""
+
+    cluster: str
+    namespace: str | None
+    holder: str | None
+    behind_seconds: float
+    listed_at: datetime | None
+    heard_at: datetime | None
+    problem: Problem | None
+
+
+class WatchList(msgspec.Struct, frozen=True, kw_only=True):
+    """Watches, by cluster and namespace."""
+
+    watches: list[WatchView]
+
+
 @post("/changes/start", sync_to_thread=True, status_code=200)
 def start(
     request: Request[Any, Any, Any], caller: GivenCaller, db: GivenDb, data: JSONBody[NewChange]
@@ -189,6 +207,22 @@ def show_change(caller: GivenCaller, db: GivenDb, change_id: FromPath[UUID]) -> 
     identity.require(caller, "read")
     with db.transaction() as tx:
         return views(tx, [changes.change(tx, id=change_id)])[0]
+
+
+@get("/changes/watches", sync_to_thread=True)
+def list_watches(caller: GivenCaller, db: GivenDb) -> WatchList:
+    """The watches over Kubernetes clusters, and what is wrong with them."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        return WatchList(watches=[_watch(one, tx.now) for one in changes.watches(tx)])
+
+
+@delete("/changes/watches/{cluster:str}", sync_to_thread=True)
+def forget_watch(caller: GivenCaller, db: GivenDb, cluster: FromPath[str]) -> None:
+    """Forget a cluster that is no longer watched (admins). The changes it told stay."""
+    identity.require(caller, "administer")
+    with db.transaction() as tx:
+        changes.forget_cluster(tx, cluster=cluster, actor=caller.actor)
 
 
 @get("/services/{name:str}/delivery", sync_to_thread=True)
@@ -332,4 +366,17 @@ def _since(tx: Tx, text: str | None) -> datetime | None:
         return instant_of(text, field="since")
 
 
-handlers = [start, finish, list_changes, show_change, delivery]
+def _watch(one: changes.Watched, now: datetime) -> WatchView:
+    problems = changes.watch_problems([one], now=now)
+    return WatchView(
+        cluster=one.cluster,
+        namespace=one.namespace or None,
+        holder=one.holder if one.leased_until is not None and one.leased_until > now else None,
+        behind_seconds=round(changes.watch_behind(one, now=now).total_seconds(), 3),
+        listed_at=one.listed_at,
+        heard_at=one.heard_at,
+        problem=problems[0] if problems else None,
+    )
+
+
+handlers = [start, finish, list_changes, list_watches, forget_watch, show_change, delivery]

@@ -11,7 +11,7 @@ from litestar import get
 
 from watchbill import __version__
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
-from watchbill.features import identity, paging
+from watchbill.features import changes, identity, paging
 from watchbill.kernel.errors import Problem
 from watchbill.runtime import due, migrate
 from watchbill.runtime.config import Settings
@@ -49,6 +49,7 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
     identity.require(caller, "read")
     with db.transaction() as tx:
         now, backlog, problem = tx.now, due.backlog(tx), paging.last_resort_problem(tx)
+        watching = changes.watch_problems(changes.watches(tx), now=now)
     return Status(
         version=__version__,
         now=now,
@@ -61,7 +62,7 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
             _working(settings, "worker", [line for line in backlog if line.kind.startswith(_WORKER_KINDS)]),
         ],
         backlog=backlog,
-        warnings=[problem] if problem else [],
+        warnings=[*([problem] if problem else []), *watching],
     )
 
 

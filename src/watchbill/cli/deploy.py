@@ -150,6 +150,41 @@ def measures(
     emit(found, json=json, table=_measures)
 
 
+@app.command()
+def watches(
+    *,
+    forget: Annotated[
+        str | None, typer.Option("--forget", help="Forget this cluster, which is no longer watched.")
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show the watches over Kubernetes clusters: who holds each, how far behind it is, and what is wrong."""
+    with Client.from_environment(home) as client:
+        if forget is not None:
+            client.delete(f"/api/v1/changes/watches/{path_part(forget)}")
+        found = client.get("/api/v1/changes/watches")
+    emit(found, json=json, table=_watches)
+
+
+def _watches(found: dict[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    def state(watch: dict[str, Any]) -> Text:
+        problem = watch["problem"]
+        return Text(problem["message"], style="yellow") if problem else Text("watched", style="green")
+
+    return rows(
+        found["watches"],
+        ("Cluster", "cluster"),
+        ("Namespace", lambda w: w["namespace"] or "all"),
+        ("Held by", "holder"),
+        ("Behind, s", lambda w: f"{w['behind_seconds']:.0f}"),
+        ("State", state),
+        empty="no cluster is watched; set WATCHBILL_KUBERNETES where the worker runs",
+    )
+
+
 def _recorded(done: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 

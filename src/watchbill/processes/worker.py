@@ -13,6 +13,7 @@ from watchbill.features.telemetry import Observer
 from watchbill.processes import reaching
 from watchbill.processes.compose import Context, Parts
 from watchbill.processes.due_loops import inside_loop, sending_loops
+from watchbill.processes.kubernetes_watch import kubernetes_loops
 from watchbill.runtime import ledger
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
@@ -40,6 +41,7 @@ def build(context: Context) -> Parts:
             Loop("old-evidence", lambda: forget(db, evidence.forget_evidence), idle_seconds=_HOUR),
             *_change_loops(db, context.settings),
             *_reaching_loops(db, context.settings, channels),
+            *kubernetes_loops(db, context.settings),
             *_capacity_loops(db, context.settings),
             *_digest_loops(db, context.settings, channels),
         ]

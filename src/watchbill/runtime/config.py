@@ -180,6 +180,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local_runner: Annotated[
         bool, Meta(description="Start a runner for rollbacks on this machine.")
     ] = False
+    kubernetes: Annotated[
+        str | None,
+        Meta(
+            description="Watch the Deployments of a cluster and record their rollouts: in-cluster (the worker's service "
+            "account), or the path of a kubeconfig. Without it nothing is watched."
+        ),
+    ] = None
+    kubernetes_context: Annotated[
+        str | None, Meta(description="Which context of that kubeconfig; without it the current one.")
+    ] = None
+    kubernetes_cluster: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=63,
+            description="Name of that cluster; workers that watch different clusters name them differently.",
+        ),
+    ] = "kubernetes"
+    kubernetes_namespaces: Annotated[
+        str,
+        Meta(
+            description="Which namespaces are watched, comma separated; * is all. name=environment says which "
+            "environment a namespace is: *,shop-staging=staging."
+        ),
+    ] = "*"
+    kubernetes_environment: Annotated[
+        str, Meta(min_length=1, max_length=63, description="The environment of namespaces that name none.")
+    ] = "production"
 
     @property
     def base_url(self) -> str:

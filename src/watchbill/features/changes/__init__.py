@@ -9,14 +9,14 @@ from watchbill.features.changes.actions import (
 )
 from watchbill.features.changes.blame import ChangeSpend, dependency_outages, spends
 from watchbill.features.changes.deployment_store import Watched, watches
-from watchbill.features.changes.deployment_store import forget as forget_cluster
+from watchbill.features.changes.deployment_store import release as release_watch
 from watchbill.features.changes.deployment_store import take_lease as take_watch
 from watchbill.features.changes.deployment_store import write_held as write_watch
 from watchbill.features.changes.deployments import (
     Hold,
     end_left_open,
-    known_deployment,
-    known_uids,
+    forget_cluster,
+    known_deployments,
     lose_deployment,
     see_deployment,
 )
@@ -33,10 +33,14 @@ from watchbill.features.changes.model import (
     Reversible,
 )
 from watchbill.features.changes.reads import change, changes_between, dora_of, latest_good_version, lockstep_of
-from watchbill.features.changes.rollouts import KnownDeployment, MissedRollout, SeenDeployment, Template, missed
+from watchbill.features.changes.rollouts import KnownDeployment, MissedRollout, SeenDeployment, Template
+from watchbill.features.changes.rollouts import judge as judge_deployment
+from watchbill.features.changes.rollouts import missed as missed_revisions
 from watchbill.features.changes.sameness import same_version
 from watchbill.features.changes.spend import Spent, exempt_bad, spent_by_change, union
 from watchbill.features.changes.store import newest as newest_changes
+from watchbill.features.changes.watch_health import behind as watch_behind
+from watchbill.features.changes.watch_health import problems_of as watch_problems
 
 __all__ = [
     "KINDS",
@@ -69,15 +73,16 @@ __all__ = [
     "finish_change",
     "forget_cluster",
     "infer_deploys",
-    "known_deployment",
-    "known_uids",
+    "judge_deployment",
+    "known_deployments",
     "latest_good_version",
     "lockstep_of",
     "lose_deployment",
     "mark_rolled_back",
-    "missed",
+    "missed_revisions",
     "newest_changes",
     "record_change",
+    "release_watch",
     "same_version",
     "see_deployment",
     "spends",
@@ -85,6 +90,8 @@ __all__ = [
     "start_change",
     "take_watch",
     "union",
+    "watch_behind",
+    "watch_problems",
     "watches",
     "write_watch",
 ]

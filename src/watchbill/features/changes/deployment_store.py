@@ -111,6 +111,13 @@ def write_held(tx: Tx, *, cluster: str, namespace: str, lease: UUID, **values: A
     return tx.execute(sa.update(table).where(*mine).values(**values)).rowcount == 1
 
 
+def release(tx: Tx, *, cluster: str, namespace: str, lease: UUID) -> None:
+    """Give the lease back, if it still holds."""
+    table = deployment_watch
+    mine = (table.c.cluster == cluster, table.c.namespace == namespace, table.c.lease == lease)
+    tx.execute(sa.update(table).where(*mine).values(lease=None, leased_until=None))
+
+
 def forget(tx: Tx, *, cluster: str) -> int:
     """Delete what is known of a cluster; returns how many watches there were."""
     tx.execute(sa.delete(deployment).where(deployment.c.cluster == cluster))

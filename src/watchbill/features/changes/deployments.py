@@ -17,7 +17,7 @@ from watchbill.features import alerts, catalog
 from watchbill.features.changes import actions, deployment_store, rollouts, sameness, store
 from watchbill.features.changes.model import ROLLS, Change, ChangeKind, ChangeReport
 from watchbill.features.changes.rollouts import KnownDeployment, MissedRollout, SeenDeployment, Step
-from watchbill.kernel.errors import Conflict, WatchbillError
+from watchbill.kernel.errors import Conflict, NotFound, WatchbillError
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx
 
@@ -48,8 +48,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 def see_deployment(
     tx: Tx, *, hold: Hold, seen: SeenDeployment, first_look: bool = False, missed: Sequence[MissedRollout] = ()
-) -> int:
-    """Take in one sight of a Deployment; returns how many things it told.
+) -> KnownDeployment:
+    """Take in one sight of a Deployment; returns what is remembered of it from now on.
 
     Raises:
         Conflict: the lease is lost; somebody else tells of this cluster now, and nothing was changed.
@@ -60,19 +60,25 @@ def see_deployment(
     steps = list(judged.steps)
     if known is not None and missed:
         since = known.started_at or tx.now - timedelta(days=30)
-        steps = [*rollouts.missed_steps(known, missed, since=since), *steps]
-    if judged.known == known and not steps:
-        return 0
+        unseen = rollouts.missed_steps(known, missed, since=since)
+        last = unseen[-1].version if unseen else None
+        steps = [
+            *unseen,
+            *(msgspec.structs.replace(s, previous=last) if last and s.told == "started" else s for s in steps),
+        ]
+    if known is not None and judged.known == known and not steps:
+        return known
     service = _service_of(tx, seen.names, named=seen.named)
     environment = seen.environment or hold.environment
     after = msgspec.structs.replace(judged.known, service=service, environment=environment)
     change_id = known.change_id if known is not None else None
     for step in steps:
         change_id = _tell(tx, hold, seen, after, step, change_id=change_id)
-    deployment_store.write_known(tx, msgspec.structs.replace(after, change_id=change_id), scope=hold.namespace)
+    after = msgspec.structs.replace(after, change_id=change_id)
+    deployment_store.write_known(tx, after, scope=hold.namespace)
     if any(step.told in ("finished", "failed") for step in steps) and change_id is not None:
         _end_shared(tx, hold, change_id)
-    return len(steps)
+    return after
 
 
 def lose_deployment(tx: Tx, *, hold: Hold, uid: str) -> int:
@@ -106,14 +112,20 @@ def lose_deployment(tx: Tx, *, hold: Hold, uid: str) -> int:
     return 1
 
 
-def known_uids(tx: Tx, *, hold: Hold) -> set[str]:
-    """The Deployments that were there when this namespace was last looked at."""
-    return {one.uid for one in deployment_store.known_in(tx, cluster=hold.cluster, scope=hold.namespace)}
+def known_deployments(tx: Tx, *, hold: Hold) -> dict[str, KnownDeployment]:
+    """What is remembered of this namespace, by uid."""
+    return {one.uid: one for one in deployment_store.known_in(tx, cluster=hold.cluster, scope=hold.namespace)}
 
 
-def known_deployment(tx: Tx, *, hold: Hold, uid: str) -> KnownDeployment | None:
-    """What is remembered of one."""
-    return deployment_store.known(tx, cluster=hold.cluster, uid=uid)
+def forget_cluster(tx: Tx, *, cluster: str, actor: ledger.Actor) -> None:
+    """Forget what is known of a cluster that is no longer watched; its changes stay.
+
+    Raises:
+        NotFound: there is no such watch.
+    """
+    if not deployment_store.forget(tx, cluster=cluster):
+        raise NotFound(f"no cluster '{cluster}' is watched", hint="see `watchbill deploy watches`")
+    ledger.append(tx, name="cluster.forgotten", actor=actor, subject=("cluster", cluster))
 
 
 def end_left_open(tx: Tx, *, hold: Hold) -> int:

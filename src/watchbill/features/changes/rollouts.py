@@ -48,6 +48,8 @@ class SeenDeployment(msgspec.Struct, frozen=True, kw_only=True):
     named: bool = False
     environment: str | None = None
     version: str | None = None
+    tag: str | None = None
+    """The version by the image alone: it counts where a label was left as it was."""
     images: tuple[str, ...] = ()
     changed_at: datetime | None = None
     cause: str | None = None
@@ -76,6 +78,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     version: str | None
     images: tuple[str, ...] = ()
+    called: str | None = None
+    """What it was told as, where that is not ``version``."""
 
 
 class KnownDeployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,8 +158,10 @@ def judge(
         what = f"replaced by {seen.version or 'another template'} before it was complete"
         steps.append(Step(told="cancelled", at=began_at, why=what))
     kind, why = _kind(known, seen)
-    steps.append(Step(told="started", at=began_at, why=why, kind=kind, version=seen.version, previous=was))
-    return _progress(_rolling(_begin(cluster, seen, known.templates), began_at), seen, steps, now)
+    begun = _begin(cluster, seen, known.templates, called=_called(known, seen))
+    version = version_of(begun)
+    steps.append(Step(told="started", at=began_at, why=why, kind=kind, version=version, previous=was))
+    return _progress(_rolling(begun, began_at), seen, steps, now)
 
 
 def missed(known: KnownDeployment | None, seen: SeenDeployment) -> range:
@@ -183,7 +189,14 @@ def missed_steps(known: KnownDeployment, found: Sequence[MissedRollout], *, sinc
 
 def version_of(known: KnownDeployment) -> str | None:
     """The version of the template in place."""
-    return next((one.version for one in known.templates if one.digest == known.template), None)
+    return next((one.called or one.version for one in known.templates if one.digest == known.template), None)
+
+
+def _called(known: KnownDeployment, seen: SeenDeployment) -> str | None:
+    """The image's tag, where the image is another one and the version's label was not changed with it."""
+    was = next((one for one in known.templates if one.digest == known.template), None)
+    stale = was is not None and was.version == seen.version and was.images != seen.images
+    return seen.tag if stale and seen.tag != seen.version else None
 
 
 def _is_new(known: KnownDeployment, seen: SeenDeployment) -> bool:
@@ -216,7 +229,9 @@ def _kind_of(templates: Sequence[Template], current: str, new: Template) -> Chan
     return "config" if same else "deploy"
 
 
-def _begin(cluster: str, seen: SeenDeployment, templates: tuple[Template, ...]) -> KnownDeployment:
+def _begin(
+    cluster: str, seen: SeenDeployment, templates: tuple[Template, ...], *, called: str | None = None
+) -> KnownDeployment:
     return KnownDeployment(
         cluster=cluster,
         uid=seen.uid,
@@ -225,7 +240,7 @@ def _begin(cluster: str, seen: SeenDeployment, templates: tuple[Template, ...]) 
         generation=seen.generation,
         revision=seen.revision,
         template=seen.template,
-        templates=_with(templates, seen),
+        templates=_with(templates, seen, called=called),
         state="settled",
     )
 
@@ -235,12 +250,16 @@ def _rolling(known: KnownDeployment, began_at: datetime) -> KnownDeployment:
 
 
 def _with(
-    templates: tuple[Template, ...], seen: SeenDeployment, *, instead_of: str | None = None
+    templates: tuple[Template, ...],
+    seen: SeenDeployment,
+    *,
+    instead_of: str | None = None,
+    called: str | None = None,
 ) -> tuple[Template, ...]:
     """The templates with the one that is seen; ``instead_of`` is its digest before an upgrade added defaults."""
     if any(one.digest == seen.template for one in templates):
         return templates
-    new = Template(digest=seen.template, version=seen.version, images=seen.images)
+    new = Template(digest=seen.template, version=seen.version, images=seen.images, called=called)
     kept = tuple(one for one in templates if one.digest != instead_of)
     return (*kept, new)[-MOST_TEMPLATES:]
 
