@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from bench.results import Result
@@ -13,7 +13,8 @@ from watchbill.features import alerts, catalog, incidents
 from watchbill.features.catalog.actions import write_services, write_teams
 from watchbill.features.changes import Change
 from watchbill.features.changes import store as change_store
-from watchbill.features.suspects import logic, reads
+from watchbill.features.suspects import logic, paths, reads
+from watchbill.features.suspects.model import TracedPath
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger, migrate
 from watchbill.runtime.bulk import insert_many
@@ -45,12 +46,13 @@ def run() -> list[Result]:
 def _measure(db: Database) -> list[Result]:
     with db.transaction() as tx:
         incident = _fill(tx)
+        path = _path(tx.now)
     whole, ranked = [], []
     for _ in range(ROUNDS):
         with db.transaction() as tx:
             began = time.perf_counter()
             onset_at = reads.onset_of(tx, incident=incident)
-            candidates = reads.candidates_of(tx, incident=incident, onset_at=onset_at)
+            candidates = reads.candidates_of(tx, incident=incident, onset_at=onset_at, path=path)
             read = time.perf_counter()
             found = logic.rank(candidates, incident_id=incident.id, onset_at=onset_at, now=tx.now, comparisons={})
             ranked.append(time.perf_counter() - read)
@@ -72,6 +74,14 @@ def _measure(db: Database) -> list[Result]:
             better="lower",
         ),
     ]
+
+
+def _path(now: datetime) -> TracedPath:
+    """What traces show: the graph as it is declared, and a hundred services that no manifest names."""
+    edges = [(f"s{at}", f"s{below}") for at in range(SERVICES) for below in range(3 * at + 1, 3 * at + 4)]
+    edges = [each for each in edges if int(each[1][1:]) < SERVICES]
+    edges += [("s0", f"s{at}") for at in range(800, 900)]
+    return paths.traced(edges, symptoms=["s0"], traces=400, looked_at=now)
 
 
 def _fill(tx: Tx) -> incidents.Incident:

@@ -16,7 +16,16 @@ from tests.journeys.stage import SETTLE_FOR, Stage
 from watchbill.features import alerts, catalog, changes, paging, rollback, suspects
 from watchbill.features.catalog.actions import write_services
 from watchbill.features.changes import Change, ChangeReport
-from watchbill.features.telemetry import CountColumns, GetCounts, GetVersions, Versions, VersionSlice
+from watchbill.features.telemetry import (
+    CountColumns,
+    Edge,
+    Edges,
+    GetCounts,
+    GetEdges,
+    GetVersions,
+    Versions,
+    VersionSlice,
+)
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.errors import Unavailable
 from watchbill.runtime import due, ledger
@@ -58,7 +67,25 @@ class World:
             return self.counts(question)
         if self.away or isinstance(question, GetCounts):
             raise Unavailable("the observer does not answer", code="observer_away")
+        if isinstance(question, GetEdges):
+            return self._edges(question)
         return self._versions(question)
+
+    def _edges(self, question: GetEdges) -> Edges:
+        """What really calls what, around those asked for."""
+        near = set(question.service_names)
+        while (
+            more := {
+                name
+                for caller, callees in self.depends_on.items()
+                for name in (caller, *callees)
+                if near & {caller, *callees}
+            }
+            - near
+        ):
+            near |= more
+        pairs = [(caller, callee) for caller in sorted(near) for callee in self.depends_on.get(caller, ())]
+        return Edges(traces=200, edges=[Edge(caller=a, callee=b, traces=200) for a, b in pairs])
 
     def _versions(self, question: GetVersions) -> Versions:
         width = question.slice_seconds

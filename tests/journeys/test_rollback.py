@@ -204,6 +204,21 @@ def test_a_rollback_that_does_not_help_is_said_so_and_the_next_suspect_is_ranked
     assert found.suspects[0].confidence < 0.1
 
 
+def test_a_change_that_only_traces_place_on_the_path_is_found_and_undone(stage: RollbackStage) -> None:
+    stage.service("payments", owner="payments")
+    stage.service("vault", owner="payments", rules=ALONE)
+    stage.world.depends_on["payments"] = ("vault",)  # what no manifest says
+    stage.watch("payments")
+    stage.pass_time(MINUTE)
+    stage.deploy("vault", "v2", bad=0.4)
+    stage.pass_time(6 * MINUTE)
+    assert [(run.mode, run.state) for run in stage.runs()] == [("automatic", "recovered")]
+    found = stage.ranking()
+    assert found is not None
+    said = [each.text for each in found.suspects[0].evidence if each.kind == "path"]
+    assert said == ["what hurts depends on vault directly, as 200 traces show; no manifest says so"]
+
+
 def test_a_fourth_service_within_ten_minutes_opens_the_breaker(stage: RollbackStage) -> None:
     """rollback.breaker"""
     for name in ("one", "two", "three", "four"):

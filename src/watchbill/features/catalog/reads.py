@@ -142,6 +142,34 @@ def dependencies(tx: Tx, *, service_id: UUID) -> Dependencies:
     )
 
 
+def services_in_telemetry(tx: Tx, *, names: Collection[str]) -> dict[UUID, str]:
+    """The live services that telemetry calls so, with what it calls each."""
+    rows = tx.execute(
+        sa.select(service.c.id, service.c.telemetry_name)
+        .where(
+            service.c.telemetry_name == sa.any_(sa.literal(sorted(names), sa.ARRAY(sa.Text))),
+            service.c.removed_at.is_(None),
+        )
+        .order_by(service.c.name)
+    )
+    return {row.id: row.telemetry_name for row in rows}
+
+
+def dependencies_of(tx: Tx, *, service_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """What each of these services depends on directly, as declared, live ones only."""
+    edge = service_dependency
+    rows = tx.execute(
+        sa.select(edge.c.service_id, edge.c.depends_on_id)
+        .join(service, service.c.id == edge.c.depends_on_id)
+        .where(_any(edge.c.service_id, service_ids), service.c.removed_at.is_(None))
+        .order_by(edge.c.service_id, edge.c.depends_on_id)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for row in rows:
+        found.setdefault(row.service_id, []).append(row.depends_on_id)
+    return found
+
+
 def distances(tx: Tx, *, service_ids: Collection[UUID], most: int = 4) -> dict[UUID, int]:
     """How many steps away other live services are, as declared, up to ``most``.
 

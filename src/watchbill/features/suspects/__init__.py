@@ -1,7 +1,8 @@
 """Suspects: which change caused an incident, and whether a version is worse than the one before it."""
 
-from watchbill.features.suspects.duties import RANK, ROLL_BACK, Asks, RankSuspects, advise
+from watchbill.features.suspects.duties import RANK, ROLL_BACK, RankSuspects, advise
 from watchbill.features.suspects.logic import line_of, rank, title_of
+from watchbill.features.suspects.looking import Asks
 from watchbill.features.suspects.measuring import Measurement
 from watchbill.features.suspects.measuring import judge as judge_measured
 from watchbill.features.suspects.measuring import question as question_of

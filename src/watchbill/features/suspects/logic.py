@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from watchbill.features.suspects.model import Candidate, Comparison, Evidence, Ranking, Suspect
+from watchbill.features.suspects.model import Candidate, Comparison, Evidence, Ranking, Suspect, TracedPath
 from watchbill.kernel.durations import rough_duration
 
 WINDOW = timedelta(hours=24)
@@ -29,6 +29,8 @@ _NO_WORSE = -4.0
 _EXPLAINED = -3.5
 _UNDONE = -8.0
 _UNRELATED = -5.0
+_UNSEEN = -0.7
+"""A declared dependency that traces through the symptom never went to: likelier not on its path."""
 _KINDS: Mapping[str, float] = {"deploy": 0.0, "flag": 0.0, "config": -0.1, "schema": -0.2, "infrastructure": -0.2}
 
 
@@ -49,6 +51,7 @@ def rank(
     undone: Collection[UUID] = (),
     below: Mapping[UUID, str] | None = None,
     note: str = "",
+    path: TracedPath | None = None,
 ) -> Ranking:
     """Order the changes that began before ``onset_at`` by how likely each caused it; at most `SHOWN` are returned.
 
@@ -74,6 +77,7 @@ def rank(
         considered=len(possible),
         latest=latest.change_id if latest else None,
         note=note,
+        path=path,
         suspects=[
             Suspect(
                 rank=position,
@@ -138,9 +142,10 @@ def _time_weight(c: Candidate, onset_at: datetime) -> float:
 def _path_weight(c: Candidate) -> float:
     if not c.same_environment or c.distance is None:
         return _UNRELATED
+    unseen = _UNSEEN if c.path_source == "unseen" else 0.0
     if c.distance < 0:
-        return -1.5 + 0.5 * (c.distance + 1)  # a caller can hurt by what it asks for, which is rarer
-    return -0.3 * c.distance
+        return -1.5 + 0.5 * (c.distance + 1) + unseen  # a caller can hurt by what it asks for, which is rarer
+    return -0.3 * c.distance + unseen
 
 
 def _measured_weight(comparison: Comparison | None) -> float:
@@ -186,7 +191,15 @@ def _path_words(c: Candidate) -> str:
         return f"{c.service} is what hurts"
     steps = abs(c.distance)
     far = "directly" if steps == 1 else f"over {steps} steps"
-    return f"what hurts depends on {c.service} {far}" if c.distance > 0 else f"{c.service} calls what hurts, {far}"
+    place = f"what hurts depends on {c.service} {far}" if c.distance > 0 else f"{c.service} calls what hurts, {far}"
+    said = {
+        None: "",
+        "declared": ", as declared",
+        "traces": f", as {c.path_traces} traces show; no manifest says so",
+        "both": f", as declared and as {c.path_traces} traces show",
+        "unseen": f", as declared; none of {c.path_traces} traces went there",
+    }
+    return place + said[c.path_source]
 
 
 def title_of(suspect: Suspect) -> str:

@@ -16,6 +16,10 @@ Answer = Literal["worse", "no worse", "undecided", "not enough data"]
 Method = Literal["canary", "before-after", "samples"]
 
 
+PathSource = Literal["declared", "traces", "both", "unseen"]
+"""What says where a service lies: its manifest, traces, both, or its manifest although traces never went there."""
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One minute of one version, for the chart and the judge. Durations in milliseconds; None without requests."""
 
@@ -71,7 +75,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A change as a ranking sees it. ``distance`` is None when its service is not known to be on the symptom's path.
 
     0 is the service that shows the symptom, positive a service that it depends on over so many steps, negative one
-    that depends on it.
+    that depends on it. ``declared`` is that of the manifests alone; ``path_source`` says who places it where it is, by
+    how many ``path_traces``.
     """
 
     change_id: UUID
@@ -87,6 +92,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     same_environment: bool = True
     is_rollback: bool = False
     undone_at: datetime | None = None
+    declared: int | None = None
+    path_source: PathSource | None = None
+    path_traces: int = 0
+
+
+class TracedPath(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``traces`` through the symptom show: how many calls away each service is, and who calls whom.
+
+    By the names of telemetry; signs as in `Candidate`.
+    """
+
+    looked_at: datetime
+    traces: int
+    steps: dict[str, int]
+    calls: dict[str, list[str]] = {}
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,3 +148,4 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     latest: UUID | None
     suspects: list[Suspect]
     note: str = ""
+    path: TracedPath | None = None

@@ -8,13 +8,18 @@ from uuid import UUID
 from watchbill.features import alerts, catalog, changes, incidents
 from watchbill.features.changes import Change
 from watchbill.features.incidents import Incident
+from watchbill.features.suspects import paths
 from watchbill.features.suspects.logic import WINDOW
 from watchbill.features.suspects.measuring import Measurement
-from watchbill.features.suspects.model import Candidate
+from watchbill.features.suspects.model import Candidate, TracedPath
 from watchbill.runtime.db import Tx
 
 ELSEWHERE = 200
 """Changes off the path that are looked at, the newest: without a declared path one of them may still be it."""
+
+
+NEAR = 2000
+"""Changes on the path that are looked at, the newest: half of what older ones weigh is gone after two hours."""
 
 
 def onset_of(tx: Tx, *, incident: Incident) -> datetime:
@@ -23,18 +28,42 @@ def onset_of(tx: Tx, *, incident: Incident) -> datetime:
     return min([*started, incident.opened_at])
 
 
-def candidates_of(tx: Tx, *, incident: Incident, onset_at: datetime) -> list[Candidate]:
-    """The changes of the day before the onset: all on the incident's path, which know how far away, and the newest."""
+def symptoms_of(tx: Tx, *, incident: Incident) -> list[str]:
+    """What telemetry calls the services that hurt, in the order they joined."""
+    services = incidents.services_of(tx, incident_ids=[incident.id]).get(incident.id, [])
+    names = {one.id: one.telemetry_name for one in catalog.services(tx, ids=services)} if services else {}
+    return [names[id] for id in services if id in names]
+
+
+def candidates_of(tx: Tx, *, incident: Incident, onset_at: datetime, path: TracedPath | None = None) -> list[Candidate]:
+    """The changes of the day before the onset: all on the incident's path, which know how far away, and the newest.
+
+    The path is what manifests declare, and what traces through the symptom showed (``path``).
+    """
     services = incidents.services_of(tx, incident_ids=[incident.id]).get(incident.id, [])
     distances = catalog.distances(tx, service_ids=services) if services else {}
+    called = _called(tx, path)
     start_at, end_at = onset_at - WINDOW, onset_at + timedelta(minutes=1)
-    near = changes.changes_between(tx, start_at=start_at, end_at=end_at, service_ids=distances) if distances else []
+    on_path = {*distances, *called}
+    near = (
+        changes.changes_between(tx, start_at=start_at, end_at=end_at, service_ids=on_path, limit=NEAR)
+        if on_path
+        else []
+    )
     known = {change.id for change in near}
     newest = changes.changes_between(tx, start_at=start_at, end_at=end_at, limit=ELSEWHERE)
     far = [change for change in newest if change.id not in known]
-    return [
+    found = [
         _candidate(change, distances, incident.environment) for change in [*near, *far] if change.state != "cancelled"
     ]
+    return paths.place(found, names=called, path=path)
+
+
+def _called(tx: Tx, path: TracedPath | None) -> dict[UUID, str]:
+    """The services on the traced path, with what telemetry calls each."""
+    if path is None or not path.steps:
+        return {}
+    return catalog.services_in_telemetry(tx, names=path.steps)
 
 
 def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> Candidate:
@@ -49,6 +78,8 @@ def _candidate(change: Change, distances: dict[UUID, int], environment: str) -> 
         finished_at=change.finished_at,
         reversible={"yes": True, "no": False, "unknown": None}[change.reversible],
         distance=distances.get(change.service_id) if change.service_id else None,
+        declared=distances.get(change.service_id) if change.service_id else None,
+        path_source="declared" if change.service_id in distances else None,
         same_environment=change.environment == environment,
         is_rollback=change.kind == "rollback",
         undone_at=change.updated_at if change.state == "rolled_back" else None,

@@ -4,6 +4,7 @@ from watchbill.features.telemetry import asking
 from watchbill.features.telemetry.asking import FindTraces, GetCounts, GetLogs, GetTrace, PutCounts
 from watchbill.features.telemetry.calls import GetCalls, TraceCalls
 from watchbill.features.telemetry.commit import GroupCommit
+from watchbill.features.telemetry.edges import Edge, Edges, GetEdges
 from watchbill.features.telemetry.evidence import SeenEvidence
 from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
@@ -28,9 +29,12 @@ from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Vers
 
 __all__ = [
     "CountColumns",
+    "Edge",
+    "Edges",
     "FindTraces",
     "GetCalls",
     "GetCounts",
+    "GetEdges",
     "GetLogs",
     "GetTrace",
     "GetVersions",

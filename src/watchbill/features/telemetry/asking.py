@@ -6,7 +6,7 @@ A question is one struct and its answer another; both travel as JSON. A new ques
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from watchbill.features.telemetry import counts, traces
 from watchbill.features.telemetry.calls import GetCalls, TraceCalls, calls_of
+from watchbill.features.telemetry.edges import Edges, GetEdges, edges_of
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.model import CountColumns, LogLine, Outcome, Span, TraceLine
 from watchbill.features.telemetry.versions import GetVersions, Versions, versions_of
@@ -81,7 +82,7 @@ class PutCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag=
     counts: Annotated[list[tuple[datetime, float, float]], Meta(max_length=1000)]
 
 
-Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | GetCalls | PutCounts
+Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | GetCalls | GetEdges | PutCounts
 
 ANSWERS: Mapping[type[Any], Any] = {
     FindTraces: list[TraceLine],
@@ -91,6 +92,7 @@ ANSWERS: Mapping[type[Any], Any] = {
     PutCounts: int,
     GetVersions: Versions,
     GetCalls: list[TraceCalls],
+    GetEdges: Edges,
 }
 """The type of each question's answer."""
 
@@ -132,12 +134,16 @@ def answer(engine: Engine, question: Question) -> Any:
                 end_at=question.end_at,
                 slice_seconds=question.slice_seconds,
             )
-        case GetVersions():
+        case GetVersions() | GetCalls() | GetEdges():
             _check_range(question.start_at, question.end_at)
-            return versions_of(engine, question)
-        case GetCalls():
-            _check_range(question.start_at, question.end_at)
-            return calls_of(engine, question)
+            return _ANSWERED_BY[type(question)](engine, question)
+
+
+_ANSWERED_BY: Mapping[type[Any], Callable[[Engine, Any], Any]] = {
+    GetVersions: versions_of,
+    GetCalls: calls_of,
+    GetEdges: edges_of,
+}
 
 
 def _check_range(start_at: datetime, end_at: datetime) -> None:
