@@ -5,6 +5,7 @@ A real PostgreSQL and real HTTP: connections break, the past is forgotten, worke
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.kube_api import KubeApi
 from watchbill.features import alerts, changes
@@ -217,7 +219,7 @@ def test_a_refusal_and_an_absence_are_told_where_people_look(
     api.refuse = {"watch"}
     with running(cluster()):
         until(lambda: "cannot watch resource" in problem())
-        assert "give the worker's account get, list and watch" in problem()
+        assert "give the worker's account list and watch" in problem()
         assert next(iter(WatchCollector(db).collect())).samples[0].labels == {"cluster": "c1", "namespace": "*"}
         assert [family.samples[0].value for family in WatchCollector(db).collect()][1] == 0
         api.refuse = set()
@@ -301,3 +303,22 @@ def test_namespaces_are_read_with_their_environments() -> None:
     for wrong in ("", ",", "=x", "shop=", "*=staging"):
         with pytest.raises(SetupError, match="does not name namespaces"):
             namespaces_of(wrong)
+
+
+def test_the_rights_in_the_guide_are_what_the_watch_asks_for_and_no_more(
+    api: KubeApi, db: Database, cluster: Callable[..., DeploymentWatcher]
+) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "guides" / "watch-kubernetes.md"
+    block = next(each for each in re.findall(r"```yaml\n(.*?)```", guide.read_text("utf-8"), re.S) if "rules:" in each)
+    role, binding = yaml.safe_load_all(block)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    given = {(verb, what) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    api.roll_out("payments", "registry.test/payments:v1")
+    with running(cluster()):
+        until(is_watching(db, api))
+    for number in (2, 3):
+        api.roll_out("payments", f"registry.test/payments:v{number}")
+    api.compact()
+    with running(cluster()):
+        until(lambda: watch(db).resource_version == str(api.version))
+    assert {(line.split()[0], line.split()[2]) for line in api.asked} == given

@@ -27,7 +27,7 @@ def problem_of(one: Watched, *, now: datetime) -> Problem | None:
         return Problem(
             code="kubernetes_refused" if refused else "kubernetes_away",
             message=f"Deployments of {where} are not watched {since}: {one.trouble}",
-            hint="give the worker's account get, list and watch on deployments.apps"
+            hint="give the worker's account list and watch on deployments.apps (docs/guides/watch-kubernetes.md)"
             if refused
             else "see the worker's log; what happens meanwhile is told once the cluster answers",
             severity="warning",

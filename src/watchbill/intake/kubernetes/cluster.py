@@ -155,7 +155,7 @@ class Cluster:
                 raise Forbidden(
                     f"{error.status} {error.reason}: {_message(error.body)}".rstrip(": "),
                     code="cluster_refuses",
-                    hint="give its account get, list and watch on deployments.apps; see the guide on Kubernetes",
+                    hint="give its account list and watch on deployments.apps; see docs/guides/watch-kubernetes.md",
                 ) from error
             raise Unavailable(f"{error.status} {error.reason}", code="cluster_away") from error
         except (self._urllib3.exceptions.HTTPError, OSError, ValueError, KeyError) as error:
