@@ -55,8 +55,8 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def wsgi(app: Any, port: int) -> Iterator[None]:
-    with make_server("127.0.0.1", port, app, WSGIServer, _Quiet) as server:
+def wsgi(app: Any, port: int, kind: type[WSGIServer] = WSGIServer) -> Iterator[None]:
+    with make_server("127.0.0.1", port, app, kind, _Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -80,6 +80,15 @@ def werkzeug(module: types.ModuleType, port: int) -> Iterator[None]:
         server.shutdown()
         thread.join(10)
         server.server_close()
+
+
+@contextmanager
+def django_servers(module: types.ModuleType, port: int) -> Iterator[None]:
+    """ASGI on uvicorn, and WSGI on the server of ``manage.py runserver``."""
+    from django.core.servers.basehttp import ThreadedWSGIServer
+
+    with asgi(module, port), wsgi(module.wsgi, module.second_port, ThreadedWSGIServer):
+        yield
 
 
 @contextmanager
@@ -122,7 +131,7 @@ def grpc_servers(module: types.ModuleType, port: int) -> Iterator[None]:
 
 SERVERS: dict[str, Callable[[types.ModuleType, int], Any]] = {
     "aiohttp": aiohttp_web,
-    "django": asgi,
+    "django": django_servers,
     "fastapi": asgi,
     "flask": werkzeug,
     "grpc": grpc_servers,
@@ -139,6 +148,7 @@ def served(name: str, run: Callable[[types.ModuleType, int], Any]) -> Iterator[t
     first, second = free_ports(2)
     ports = {":8000": f":{first}", ":8001": f":{second}"}
     module = types.ModuleType(f"guide_{name}")
+    module.__dict__["second_port"] = second
     sys.modules[module.__name__] = module
     try:
         with warnings.catch_warnings():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, cast
 
 from watchbill_sdk import contract
 from watchbill_sdk.breakers import Breaker
 from watchbill_sdk.bulkheads import Bulkhead
 from watchbill_sdk.chaos import CHAOS
-from watchbill_sdk.deadlines import deadline
+from watchbill_sdk.deadlines import deadline, remaining
 from watchbill_sdk.errors import DeadlineExceeded, Rejected
 from watchbill_sdk.fallbacks import Fallback
 from watchbill_sdk.primitive import F, Primitive, Seconds, label
@@ -20,6 +21,44 @@ from watchbill_sdk.recorder import RECORDER
 from watchbill_sdk.retries import Retry
 from watchbill_sdk.switches import Switch
 from watchbill_sdk.throttles import Throttle
+
+
+class Held:
+    """An attempt that ends elsewhere, such as a stream: see :meth:`Dependency.begin`. Safe from any thread."""
+
+    def __init__(self, count: Callable[[BaseException | None], None]) -> None:
+        self._count = count
+        self._open: list[tuple[Primitive, Any]] = []
+        self._lock = threading.Lock()
+        self._over = False
+        self.seconds: float | None = None
+        """How long it may take as a whole; None: as long as it likes."""
+
+    def add(self, primitive: Primitive, held: Any) -> None:
+        """Remember something that began."""
+        self._open.append((primitive, held))
+
+    def proved(self) -> None:
+        """Say that the dependency answers: what judges it is told now, what counts places goes on holding them.
+
+        So that a stream of hours does not keep a breaker half open for hours.
+        """
+        with self._lock:
+            told = [one for one in self._open if not isinstance(one[0], Bulkhead)]
+            self._open = [one for one in self._open if isinstance(one[0], Bulkhead)]
+        for primitive, held in reversed(told):
+            primitive.end(held, None)
+
+    def end(self, error: BaseException | None) -> None:
+        """End it; only the first time counts."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            left, self._open = self._open, []
+        for primitive, held in reversed(left):
+            primitive.end(held, error)
+        self._count(error)
 
 
 class Dependency:
@@ -101,6 +140,39 @@ class Dependency:
             first.end(held, error)
             raise
         first.end(held, None)
+
+    def begin(self) -> Held:
+        """Begin one attempt that does not end with a block; call :meth:`Held.end` when it has, and always.
+
+        Raises:
+            Rejected: it must not begin.
+            DeadlineExceeded: no time is left.
+        """
+        held = Held(self._count)
+        try:
+            for primitive in (*self._before, *self._each):
+                held.add(primitive, primitive.begin())
+            with self._timeout.again() if self._timeout is not None else nullcontext():
+                CHAOS.strike(self.name)
+                held.seconds = remaining()
+        except BaseException as error:
+            held.end(error)
+            raise
+        return held
+
+    async def begin_async(self) -> Held:
+        """Like :meth:`begin` for coroutines."""
+        held = Held(self._count)
+        try:
+            for primitive in (*self._before, *self._each):
+                held.add(primitive, await primitive.begin_async())
+            async with self._timeout.again() if self._timeout is not None else nullcontext():
+                await CHAOS.strike_async(self.name)
+                held.seconds = remaining()
+        except BaseException as error:
+            held.end(error)
+            raise
+        return held
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

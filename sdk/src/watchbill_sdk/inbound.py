@@ -8,10 +8,12 @@ errors of this package become answers (503, 504) with ``retry-after``, and the `
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -38,6 +40,7 @@ _duration = metrics.get_meter("watchbill_sdk").create_histogram(
     "Duration of HTTP server requests.",
     explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
 )
+_current: ContextVar[object] = ContextVar("watchbill_request", default=None)
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
 
 
@@ -113,6 +116,7 @@ class Request:
         self._held: float | None = None
         self._entered_deadline = False
         self._began = time.perf_counter()
+        self._current_token = _current.set(self)
         self._end_degraded = begin_request()
         self._priority_token = current_priority.set(rules.priority(method, path, header))
         self._span: Span | None = None
@@ -154,17 +158,27 @@ class Request:
         safe = [name.encode("ascii", "replace").decode().replace(",", "_") for name in without]
         return [(contract.DEGRADED_HEADER, ", ".join(safe))]
 
-    def leave(self, *, status: int | None, error: BaseException | None) -> None:
-        """End the request: ``status`` as answered, ``error`` if it was raised."""
-        if self._entered_deadline and self.deadline is not None:
+    def leave(self, *, status: int | None, error: BaseException | None, stream: bool = False) -> None:
+        """End the request: ``status`` as answered, ``error`` if it was raised.
+
+        How long a ``stream`` took says nothing about the load, so a limiter does not learn from it.
+
+        A stream that was abandoned may be closed in another context: there is nothing of ours to take back in it.
+        """
+        here = _current.get() is self
+        if here and self._entered_deadline and self.deadline is not None:
             self.deadline.__exit__(None, None, None)
         if self._held is not None and self._rules.limiter is not None:
             failed = error if error is not None else (RuntimeError() if status is not None and status >= 500 else None)
-            self._rules.limiter.end(self._held, failed)
-        self._record(status, error)
-        current_priority.reset(self._priority_token)
-        self._end_degraded()
+            self._rules.limiter.end(self._held, asyncio.CancelledError() if stream else failed)
         HEALTH.request_ended()
+        self._record(status, error)
+        if here:
+            if self._otel_token is not None:
+                otel_context.detach(self._otel_token)
+            current_priority.reset(self._priority_token)
+            self._end_degraded()
+            _current.reset(self._current_token)
 
     def _record(self, status: int | None, error: BaseException | None) -> None:
         if self._span is None:
@@ -189,7 +203,6 @@ class Request:
             attributes[contract.SPAN_DEGRADED] = True
         _duration.record(time.perf_counter() - self._began, attributes)
         self._span.end()
-        otel_context.detach(self._otel_token)
 
 
 def answer_for(error: ReliabilityError) -> tuple[int, dict[str, str], bytes]:

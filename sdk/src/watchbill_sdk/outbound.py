@@ -53,10 +53,9 @@ def retry_after(get: Callable[[str], str | None]) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
-@contextmanager
-def client_span(name: str, *, dependency: str, method: str, url: str, host: str) -> Iterator[Span]:
-    """Record a client span around a call; an exception marks it."""
-    span = _tracer.start_span(
+def begin_span(name: str, *, dependency: str, method: str, url: str, host: str) -> Span:
+    """Begin a client span that the caller ends: for calls that outlive the block that began them."""
+    return _tracer.start_span(
         name,
         kind=SpanKind.CLIENT,
         attributes={
@@ -67,6 +66,12 @@ def client_span(name: str, *, dependency: str, method: str, url: str, host: str)
             contract.DEPENDENCY: dependency,
         },
     )
+
+
+@contextmanager
+def client_span(name: str, *, dependency: str, method: str, url: str, host: str) -> Iterator[Span]:
+    """Record a client span around a call; an exception marks it."""
+    span = begin_span(name, dependency=dependency, method=method, url=url, host=host)
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
