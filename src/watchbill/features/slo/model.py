@@ -232,7 +232,9 @@ class StateRow(msgspec.Struct, frozen=True, kw_only=True):
     """The state as written for everybody to see.
 
     ``budget_remaining`` is a share of the whole budget (1 = untouched, negative = overspent), None
-    while unknown. ``burn`` is the burn rate over the shortest long window.
+    while unknown. ``burn`` is the burn rate over the shortest long window. Minutes that are excluded count in none
+    of these: ``excluded_seconds`` says how much of the budget's window is, ``excluded_bad`` and ``excluded_total``
+    what would count besides, and ``budget_without`` what would remain if nothing were excluded (None: nothing is).
     """
 
     slo_id: UUID
@@ -249,6 +251,10 @@ class StateRow(msgspec.Struct, frozen=True, kw_only=True):
     exhausted_at: datetime | None
     windows: list[WindowReading]
     memory: dict[str, Any]
+    excluded_seconds: int = 0
+    excluded_bad: int = 0
+    excluded_total: int = 0
+    budget_without: Decimal | None = None
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

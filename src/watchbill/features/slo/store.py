@@ -65,6 +65,10 @@ slo_state = sa.Table(
     sa.Column("exhausted_at", Instant),
     sa.Column("windows", JSONB, nullable=False),
     sa.Column("memory", JSONB, nullable=False),
+    sa.Column("excluded_seconds", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("excluded_bad", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("excluded_total", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("budget_without", sa.Numeric),
     sa.CheckConstraint("state IN ('ok', 'firing', 'recovering', 'unmeasured')", name="state"),
     sa.CheckConstraint("tier IN ('page', 'ticket')", name="tier"),
     sa.CheckConstraint("cause IN ('burn', 'traffic')", name="cause"),
@@ -80,9 +84,14 @@ slo_series = sa.Table(
     sa.Column("bucket_seconds", sa.Integer, nullable=False),
     sa.Column("bad", ARRAY(sa.BigInteger), nullable=False),
     sa.Column("total", ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("excluded_bad", ARRAY(sa.BigInteger)),
+    sa.Column("excluded_total", ARRAY(sa.BigInteger)),
     sa.Index("ix_slo_series_hour_at", "hour_at"),
 )
-"""One hour of one SLO, in equal buckets: what the charts are drawn from, also while the observer is away."""
+"""One hour of one SLO, in equal buckets: what the charts are drawn from, also while the observer is away.
+
+``bad`` and ``total`` count everything; the ``excluded`` ones say how much of it is left out (null: nothing).
+"""
 
 slo_evaluator = sa.Table(
     "slo_evaluator",
@@ -222,9 +231,7 @@ def read_series(tx: Tx, *, slo_id: UUID, start: datetime, end: datetime) -> list
     return [(row.hour_at, row.bucket_seconds, row.bad, row.total) for row in rows]
 
 
-def series_sums(
-    tx: Tx, *, slo_ids: Collection[UUID], start: datetime, end: datetime
-) -> dict[UUID, tuple[int, int]]:
+def series_sums(tx: Tx, *, slo_ids: Collection[UUID], start: datetime, end: datetime) -> dict[UUID, tuple[int, int]]:
     """(bad, total) of each SLO over the hours of [start, end); those without events are left out."""
     rows = tx.execute(
         sa.text(
