@@ -113,19 +113,22 @@ def _slo_fact(tx: Tx, service: catalog.Service, view: slo.SloView, policy: Polic
         theirs = changes.exempt_bad(counts, changes.union([(since, until) for since, until, _ in outages]))
         if allowed > 0 and remaining is not None:
             own = remaining + theirs / allowed
-            back_at = _back_at(counts, bad=state.bad, allowed=allowed * (1 - (limit or 0.0)), window=window)
+            back_at = _back_at(counts, bad=state.bad, allowed=allowed * (1 - (limit or 0.0)), window=window, now=tx.now)
     return msgspec.structs.replace(fact, own_remaining=own, exempt=exempt, back_at=back_at)
 
 
 def _back_at(
-    counts: Sequence[tuple[datetime, int, int, int]], *, bad: int, allowed: float, window: timedelta
+    counts: Sequence[tuple[datetime, int, int, int]], *, bad: int, allowed: float, window: timedelta, now: datetime
 ) -> datetime | None:
-    """When enough bad events will have left the window, if no new ones come and traffic stays as it is."""
+    """When enough bad events will have left the window, if no new ones come and traffic stays as it is.
+
+    The newest are in no bucket yet: they leave last.
+    """
     for at, width, failed, _ in counts:
         bad -= failed
         if bad < allowed:
             return at + timedelta(seconds=width) + window
-    return None
+    return now + window if allowed > 0 else None
 
 
 def _incident_facts(tx: Tx, service: catalog.Service, environment: str) -> tuple[IncidentFact, ...]:
