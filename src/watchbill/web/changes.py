@@ -47,6 +47,8 @@ def change_list(
             title="Changes",
             live="change:* service:*",
             changes=found,
+            environments=sorted({"production", "staging", *(one.environment for one in found), environment} - {""}),
+            problems=changes.watch_problems(changes.watches(screen.tx), now=screen.tx.now),
             spent=changes.spends(screen.tx, changes=found),
             teams=teams,
             kinds=changes.KINDS,
