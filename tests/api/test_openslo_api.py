@@ -28,6 +28,7 @@ spec:
       match: {route: POST /charge, attributes: {tenant: eu}}
       objectives:
         - {name: availability, target: 99.9999}
+        - {name: complete, target: 99, degraded: bad}
         - name: latency
           target: 99
           threshold: 300ms
@@ -59,7 +60,7 @@ def test_what_is_exported_as_openslo_applies_as_the_same_slos(client: TestClient
 
     assert apply(SHOP)["added"] == 2
     before = {one["id"]: one for one in client.get("/api/v1/slos", headers=admin).json()["slos"]}
-    assert len(before) == 5
+    assert len(before) == 6
     exported = client.get("/api/v1/slos/openslo", headers=token("viewer")).text
     reading = openslo.read([File(path="x.yaml", text=exported)])
     assert reading.problems == []
@@ -67,4 +68,11 @@ def test_what_is_exported_as_openslo_applies_as_the_same_slos(client: TestClient
     after = {one["id"]: one for one in client.get("/api/v1/slos", headers=admin).json()["slos"]}
     assert after == before
     assert client.get("/api/v1/slos/openslo", headers=admin).text == exported
+    counted_apart = SHOP.replace("pushed: true,", "pushed: true, degraded: apart,")
+    refused = client.post(
+        "/api/v1/apply",
+        json={"source": "shop", "files": [{"path": "a.yaml", "text": counted_apart, "named": True}]},
+        headers=admin,
+    )
+    assert "where nothing is marked as degraded" in refused.text
     assert client.get("/api/v1/slos/openslo", headers=admin, params={"service": "nobody"}).status_code == 404

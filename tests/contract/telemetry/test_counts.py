@@ -46,7 +46,9 @@ def spans(
         for key, value in (attributes or {}).items():
             pair = span.attributes.add()
             pair.key = key
-            if isinstance(value, int):
+            if isinstance(value, bool):
+                pair.value.bool_value = value
+            elif isinstance(value, int):
                 pair.value.int_value = value
             else:
                 pair.value.string_value = value
@@ -112,6 +114,24 @@ def test_a_span_is_bad_when_the_server_failed(
     """slo.server_errors"""
     store.insert_traces([spans(attributes=attributes, kind=kind, status=status)])
     assert good_of_total(derive(store)) == [(good, 1)]
+
+
+@pytest.mark.parametrize(("degraded", "counted"), [("good", (5, 6)), ("bad", (3, 6)), ("apart", (3, 4))])
+def test_an_answer_without_a_dependency_counts_as_the_objective_says(
+    store: TelemetryStore, degraded: str, counted: tuple[int, int]
+) -> None:
+    """slo.degraded"""
+    store.insert_traces([spans(3), spans(2, attributes={"reliability.degraded": True}), spans(1, status=2)])
+    assert good_of_total(derive(store, operation(degraded=degraded))) == [counted]
+    slow = operation(objective="latency", latency_threshold_ns=5_000_000, degraded=degraded)
+    assert good_of_total(derive(store, slow)) == [(0, counted[1])]
+
+
+def test_a_table_of_an_earlier_version_learns_of_degraded_answers(store: TelemetryStore) -> None:
+    store.engine.command("ALTER TABLE watchbill_sli_match DROP COLUMN degraded")
+    store.ensure_schema(30)
+    store.insert_traces([spans(2, attributes={"reliability.degraded": True})])
+    assert good_of_total(derive(store, operation(degraded="bad"))) == [(0, 2)]
 
 
 def test_only_root_and_server_spans_are_events(store: TelemetryStore) -> None:

@@ -54,7 +54,9 @@ def points(
         for key, value in attributes.items():
             pair = point.attributes.add()
             pair.key = key
-            if isinstance(value, int):
+            if isinstance(value, bool):
+                pair.value.bool_value = value
+            elif isinstance(value, int):
                 pair.value.int_value = value
             else:
                 pair.value.string_value = value
@@ -71,6 +73,16 @@ def derive(store: TelemetryStore, *operations: OperationMatch, minutes: int = 4)
         operations or [operation()], start=MINUTE, end=MINUTE + timedelta(minutes=minutes), slice_seconds=60
     )
     return {round((one.slice_at - MINUTE).total_seconds() / 60): (one.good, one.total) for one in found if one.measured}
+
+
+@pytest.mark.parametrize(("degraded", "counted"), [("good", (5, 6)), ("bad", (3, 6)), ("apart", (3, 4))])
+def test_degraded_answers_of_metrics_count_as_the_objective_says(
+    store: TelemetryStore, degraded: str, counted: tuple[int, int]
+) -> None:
+    marked = {**OK, "reliability.degraded": True}
+    for buckets, attributes in ((3, OK), (2, marked), (1, FAILED)):
+        store.insert_metrics([points((1, [buckets, 0, 0, 0]), attributes=attributes)])
+    assert derive(store, operation(degraded=degraded))[0] == counted
 
 
 def test_cumulative_points_count_what_came_between_them_and_the_first_since_the_start(store: TelemetryStore) -> None:

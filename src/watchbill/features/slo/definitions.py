@@ -105,6 +105,7 @@ def _match(slo: Slo, service: catalog.Service, operation: catalog.Operation) -> 
         attributes=operation.match.get("attributes") or {},
         latency_threshold_ns=slo.threshold_ms * 1_000_000 if slo.threshold_ms is not None else None,
         environment=slo.environment,
+        degraded=slo.measure.degraded if slo.measure is not None else "good",
     )
 
 

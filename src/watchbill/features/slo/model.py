@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from watchbill.features.telemetry import Degraded
+
 State = Literal["ok", "firing", "recovering", "unmeasured"]
 Tier = Literal["page", "ticket"]
 STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
@@ -72,7 +74,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``slice_target`` (a percent) and ``slice_seconds`` belong to time slices: with ``timeslices`` a slice is good when
     at least that share of its events is; with ``ratio_timeslices`` every slice weighs the same. A slice without events
     is no slice. For ``burn_in_seconds`` after it was made a new SLO pages nobody. ``alerts`` stand instead of the usual
-    windows; ``calendar`` instead of a rolling window.
+    windows; ``calendar`` instead of a rolling window. ``degraded`` says how answers count that a service marked as
+    doing without a dependency: as good, as bad, or apart (not at all).
     """
 
     source: Source | None = None
@@ -82,6 +85,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: Method = "occurrences"
     slice_target: Decimal | None = None
     slice_seconds: int = 60
+    degraded: Degraded = "good"
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from watchbill.features.telemetry.late import LateSpans
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
     CountColumns,
+    Degraded,
     Inserted,
     LogLine,
     OperationMatch,
@@ -29,6 +30,7 @@ from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Vers
 
 __all__ = [
     "CountColumns",
+    "Degraded",
     "Edge",
     "Edges",
     "FindTraces",

@@ -73,6 +73,9 @@ WEIGHT = f"""multiIf(
     NULL)"""
 
 
+_DEGRADED = {"good": 0, "bad": 1, "apart": 2}
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The operations of a pass, laid out for one join; ``revision`` names this exact set."""
 
@@ -109,6 +112,7 @@ def plan(operations: Sequence[OperationMatch]) -> Plan:
             "threshold_position": [
                 0 if o.latency_threshold_ns is None else threshold_position[o.latency_threshold_ns] for o in ordered
             ],
+            "degraded": [_DEGRADED[o.degraded] for o in ordered],
         },
     )
 
@@ -130,11 +134,12 @@ def derive_sql(attribute_keys: Sequence[str]) -> str:
     return f"""
 INSERT INTO watchbill_sli_counts
 SELECT m.operation_id, m.objective, toDateTime(s.slice, 'UTC'), {{width:UInt32}},
-    round(sum(if(m.threshold_position = 0, s.good, s.fast[m.threshold_position])), 6),
+    round(sum(multiIf(m.degraded = 1 AND s.degraded, 0,
+        m.threshold_position = 0, s.good, s.fast[m.threshold_position])), 6),
     round(sum(s.total), 6),
     sum(s.unknown) = 0, if(sum(s.unknown) = 0, '', 'sampling_unknown'), {{version:UInt64}}
 FROM (
-    SELECT slice, service, environment, span_name, method, path, looked_up,
+    SELECT slice, service, environment, span_name, method, path, looked_up, degraded,
         sum(if(bad, 0, ifNull(weight, 0))) AS good, sum(ifNull(weight, 0)) AS total,
         countIf(weight IS NULL) AS unknown,
         sumForEach(arrayMap(t -> if(bad OR duration > t, 0., ifNull(weight, 0)),
@@ -144,6 +149,7 @@ FROM (
             intDiv(toUnixTimestamp(Timestamp), {{width:UInt32}}) * {{width:UInt32}} AS slice,
             ServiceName AS service, SpanName AS span_name, {ENVIRONMENT} AS environment,
             {METHOD} AS method, {PATH} AS path, {looked_up} AS looked_up, toUInt8({BAD}) AS bad,
+            SpanAttributes['reliability.degraded'] = 'true' AS degraded,
             toUInt64(greatest(Duration, 0)) AS duration, CAST({WEIGHT} AS Nullable(Float64)) AS weight
         FROM otel_traces
         WHERE Timestamp >= toDateTime({{from:UInt32}}, 'UTC') AND Timestamp < toDateTime({{to:UInt32}}, 'UTC')
@@ -152,11 +158,11 @@ FROM (
         ORDER BY Timestamp, Duration, StatusCode
         LIMIT 1 BY TraceId, SpanId, ServiceName
     )
-    GROUP BY slice, service, environment, span_name, method, path, looked_up
+    GROUP BY slice, service, environment, span_name, method, path, looked_up, degraded
 ) AS s
 INNER JOIN (SELECT * FROM watchbill_sli_match WHERE revision = {{revision:String}}) AS m
     ON s.service = m.service_name
-WHERE s.environment = m.environment
+WHERE s.environment = m.environment AND NOT (m.degraded = 2 AND s.degraded)
     AND (m.span_name = '' OR m.span_name = s.span_name)
     AND (m.route = '' OR m.route = if(s.path = '', s.span_name, s.path)
         OR m.route = concat(s.method, ' ', s.path))

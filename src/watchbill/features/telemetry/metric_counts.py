@@ -86,6 +86,7 @@ def _points(table: str, fast: str, looked_up: str) -> str:
             if(Attributes['rpc.service'] = '', Attributes['rpc.method'],
                 concat(Attributes['rpc.service'], '/', Attributes['rpc.method'])) AS called,
             {looked_up} AS looked_up, toUInt8({_BAD}) AS bad,
+            Attributes['reliability.degraded'] = 'true' AS degraded,
             cityHash64(ServiceName, ResourceAttributes, ScopeName, ScopeVersion, MetricName, Attributes) AS stream,
             toUnixTimestamp64Nano(toDateTime64(StartTimeUnix, 9)) AS start,
             toUnixTimestamp64Nano(toDateTime64(TimeUnix, 9)) AS at,
@@ -114,12 +115,14 @@ def derive_sql(attribute_keys: Sequence[str]) -> str:
     return f"""
 INSERT INTO watchbill_sli_counts
 SELECT m.operation_id, m.objective, toDateTime(s.slice, 'UTC'), {{width:UInt32}},
-    least(sum(s.good), sum(s.total)), sum(s.total), 1, 'metrics', {{version:UInt64}}
+    least(sum(if(m.degraded = 1 AND s.degraded, 0., s.good)), sum(s.total)), sum(s.total), 1, 'metrics',
+    {{version:UInt64}}
 FROM (
-    SELECT slice, service, environment, method, path, called, looked_up, position,
+    SELECT slice, service, environment, method, path, called, looked_up, position, degraded,
         sum(in_slice) AS total, sum(if(bad, 0., quick_in_slice)) AS good, min(known) AS known
     FROM (
-        SELECT service, environment, method, path, called, looked_up, position, bad, known, width_ns, since, at,
+        SELECT service, environment, method, path, called, looked_up, position, degraded, bad, known, width_ns, since,
+            at,
             arrayJoin(range(intDiv(greatest(since, {{from:UInt32}} * 1000000000), width_ns),
                 intDiv(least(at, {{to:UInt32}} * 1000000000) - 1, width_ns) + 1)) AS number,
             (least(at, (number + 1) * width_ns) - since) / (at - since) AS until_part,
@@ -150,11 +153,12 @@ FROM (
         WHERE at > since AND at - since <= {LOOK_BACK_SECONDS} * 1000000000
             AND at > {{from:UInt32}} * 1000000000 AND since < {{to:UInt32}} * 1000000000
     )
-    GROUP BY slice, service, environment, method, path, called, looked_up, position
+    GROUP BY slice, service, environment, method, path, called, looked_up, position, degraded
 ) AS s
 INNER JOIN (SELECT * FROM watchbill_sli_match WHERE revision = {{revision:String}}) AS m
     ON s.service = m.service_name
 WHERE s.environment = m.environment AND s.position = m.threshold_position
+    AND NOT (m.degraded = 2 AND s.degraded)
     AND (m.span_name = '' OR m.span_name = s.called)
     AND (m.route = '' OR m.route = s.path OR m.route = concat(s.method, ' ', s.path))
     AND arrayAll((place, value) -> s.looked_up[place] = value, m.attribute_positions, m.attribute_values)

@@ -11,6 +11,9 @@ import msgspec
 
 Signal = Literal["traces", "metrics", "logs"]
 Outcome = Literal["good", "bad"]
+Degraded = Literal["good", "bad", "apart"]
+"""How answers count that did without a dependency (`reliability.degraded`); apart: not at all."""
+
 Reason = Literal["nothing_reported", "sampling_unknown", "metrics_pending"]
 
 
@@ -32,6 +35,7 @@ class OperationMatch(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, str] = msgspec.field(default_factory=dict)
     latency_threshold_ns: int | None = None
     environment: str = "production"
+    degraded: Degraded = "good"
 
 
 class SliceCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -131,14 +131,16 @@ _MATCHES = """
 CREATE TABLE IF NOT EXISTS watchbill_sli_match (
     revision String, operation_id UUID, objective String, service_name String, environment String,
     route String, span_name String, attribute_positions Array(UInt32), attribute_values Array(String),
-    threshold_position UInt32, written_at DateTime('UTC')
+    threshold_position UInt32, written_at DateTime('UTC'), degraded UInt8
 ) ENGINE = MergeTree ORDER BY (revision, service_name)
 TTL written_at + toIntervalDay(2)
 """
+# A table of an earlier version has no such column; 0 is what it meant.
+_MATCHES_DEGRADED = "ALTER TABLE watchbill_sli_match ADD COLUMN IF NOT EXISTS degraded UInt8"
 
 
 def statements(ttl_days: int, counts_ttl_days: int) -> list[str]:
-    """Every CREATE in the order it must run; each is a no-op on a table that exists."""
+    """Every statement in the order it must run; each is a no-op where its table or column exists."""
     return [
         _TRACES.format(days=ttl_days),
         _TRACE_TIMES.format(days=ttl_days),
@@ -148,6 +150,7 @@ def statements(ttl_days: int, counts_ttl_days: int) -> list[str]:
         _COUNTS.format(days=counts_ttl_days),
         _COVERAGE.format(days=counts_ttl_days),
         _MATCHES,
+        _MATCHES_DEGRADED,
     ]
 
 

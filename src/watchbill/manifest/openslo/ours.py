@@ -104,6 +104,8 @@ def _indicator(slo: Slo, name: str, match: Mapping[str, Any]) -> Indicator:
         spec = {"spans": dict(match)}
     if threshold is not None:
         spec["threshold"] = threshold
+    if slo.measure is not None and slo.measure.degraded != "good":
+        spec["degraded"] = slo.measure.degraded
     return Indicator(
         name=name,
         counter=True,

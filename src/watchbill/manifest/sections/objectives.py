@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from watchbill.features import slo
+from watchbill.features.telemetry import Degraded
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.sections.objective_windows import (
@@ -79,6 +80,9 @@ class Objective(Part, frozen=True, kw_only=True):
     alerts: Annotated[list[BurnAlert], Meta(description="Instead of the usual four.")] | None = None
     calendar: CalendarWindow | None = None
     burn_in: Annotated[Duration, Meta(description="For so long after it is new its pages are tickets.")] | None = None
+    degraded: Annotated[
+        Degraded, Meta(description="Answers marked as doing without a dependency: good, bad, or apart (not counted).")
+    ] = "good"
 
 
 def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
@@ -149,6 +153,13 @@ def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Ob
                     (*path, "prometheus", name),
                     "write sum(increase(requests_total[$window]))",
                 )
+    if objective.degraded != "good" and sources:
+        yield item.problem(
+            "manifest.conflict",
+            f"the objective '{objective.name}' has its counts from {sources[0]}, where nothing is marked as degraded",
+            (*path, "degraded"),
+            "leave out the one or the other",
+        )
     slices = objective.time_slices
     if slices is None:
         return
@@ -238,15 +249,14 @@ def _measure(written: Objective) -> slo.Measure | None:
     burn_in = None if written.burn_in is None else int(parse_duration(written.burn_in).total_seconds())
     slices = written.time_slices
     if slices is None:
-        plain = source is None and alerts is None and calendar is None and burn_in is None
-        return (
-            None
-            if plain
-            else slo.Measure(source=source, alerts=alerts, calendar=calendar, burn_in_seconds=burn_in)
+        made = slo.Measure(
+            source=source, alerts=alerts, calendar=calendar, burn_in_seconds=burn_in, degraded=written.degraded
         )
+        return None if made == slo.Measure() else made
     return slo.Measure(
         source=source,
         burn_in_seconds=burn_in,
+        degraded=written.degraded,
         alerts=alerts,
         calendar=calendar,
         method="ratio_timeslices" if slices.weighted else "timeslices",
