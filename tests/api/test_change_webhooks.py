@@ -185,3 +185,93 @@ def test_pagerduty_change_events_are_taken_as_pagerduty_takes_them(client, made,
     assert (one.title, one.version, one.service_name, one.links[0].title) == (
         "Build 84 deployed", "84", "payments", "Run",
     )  # fmt: skip
+
+
+@pytest.fixture
+def github(client, made):
+    """``github("event", {...})`` is a signed delivery of GitHub's; returns the answer's body."""
+    given = made("github")
+
+    def send(event: str, data: dict) -> dict:
+        body = msgspec.json.encode({"repository": {"name": "payments"}, **data})
+        headers = {"x-github-event": event, "x-hub-signature-256": _signed(given["secret"], body)}
+        answer = client.post(f"/in/{given['key']}/github", content=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    return send
+
+
+SHA = "ffac537e6cbbf934b08745a378932722df287a53"
+
+
+def _stamp(minutes: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60 * minutes))
+
+
+def test_a_deployment_that_waited_begins_when_it_was_approved_and_knows_by_whom(client, github, db):
+    deployment = {"id": 9, "sha": SHA, "ref": "main", "environment": "production", "created_at": _stamp(-40)}
+    github("deployment", {"deployment": deployment})
+    waiting = {"state": "waiting", "updated_at": _stamp(-40)}
+    github("deployment_status", {"deployment": deployment, "deployment_status": waiting})
+    review = {
+        "action": "approved", "approver": {"login": "dana"}, "since": _stamp(-20),
+        "workflow_run": {"id": 77, "run_attempt": 1, "head_sha": SHA},
+        "workflow_job_runs": [{"environment": "production"}, {"environment": "staging"}],
+    }  # fmt: skip
+    assert "nobody told yet" in github("deployment_review", review)["ignored"], "there is none in staging"
+    in_progress = {"state": "in_progress", "updated_at": _stamp(-10)}
+    github("deployment_status", {"deployment": deployment, "deployment_status": in_progress})
+    [one] = _all(db)
+    assert (one.approver, one.state) == ("dana", "started")
+    assert 500 < time.time() - one.started_at.timestamp() < 700, "ten minutes ago, not forty"
+
+
+def test_a_deploy_that_its_workflow_its_deployment_and_its_pipeline_tell_is_one(client, token, github, db):
+    def run(action: str, id: int = 77) -> None:
+        shown = {"id": id, "run_attempt": 1, "name": "Deploy", "head_sha": SHA, "conclusion": "success",
+                 "run_started_at": _stamp(-9), "updated_at": _stamp(-3)}  # fmt: skip
+        github("workflow_run", {"action": action, "workflow_run": shown})
+
+    deployment = {"id": 9, "sha": SHA, "environment": "production", "created_at": _stamp(-8)}
+    mine = {"service": "payments", "version": SHA, "author": "alice"}
+    run("requested")
+    github("deployment", {"deployment": deployment})
+    headers = token("responder")
+    for step in ("start", "finish"):
+        assert client.post(f"/api/v1/changes/{step}", json=mine, headers=headers).status_code == 200
+    done = {"state": "success", "updated_at": _stamp(-4)}
+    github("deployment_status", {"deployment": deployment, "deployment_status": done})
+    run("completed")
+    [one] = _all(db)
+    assert (one.state, one.author) == ("finished", "alice")
+    run("requested", id=78)  # the same version once more, by the same sender under another name
+    run("completed", id=78)
+    assert [each.state for each in _all(db)] == ["finished", "finished"]
+
+
+def test_a_helm_rollback_of_flux_is_a_change_of_its_own_and_undoes_the_upgrade(client, made, db):
+    flux = made("flux")
+
+    def send(reason: str, revision: str, minutes: float, **more: str) -> None:
+        told = {"revision": revision, **more}
+        event = {
+            "involvedObject": {"kind": "HelmRelease", "name": "pay", "namespace": "apps"},
+            "severity": "error" if "Failed" in reason else "info", "timestamp": _stamp(minutes), "reason": reason,
+            "metadata": {f"helm.toolkit.fluxcd.io/{key}": value for key, value in told.items()},
+        }  # fmt: skip
+        body = msgspec.json.encode(event)
+        headers = {"x-signature": _signed(flux["secret"], body)}
+        assert client.post(f"/in/{flux['key']}/flux", content=body, headers=headers).status_code == 202
+
+    send("UpgradeSucceeded", "1.2.3", -50, token="sha256:a")
+    send("TestSucceeded", "1.2.3", -49, token="sha256:a")
+    send("UpgradeSucceeded", "1.2.3", -40, token="sha256:b")  # other values, the same chart
+    send("UpgradeFailed", "1.3.0", -30, token="sha256:b")
+    send("RollbackSucceeded", "1.2.3", -29, token="sha256:b")
+    assert [(each.kind, each.version, each.state) for each in reversed(_all(db))] == [
+        ("deploy", "1.2.3", "finished"),
+        ("deploy", "1.2.3", "finished"),
+        ("deploy", "1.3.0", "failed"),
+        ("rollback", "1.2.3", "finished"),
+    ]

@@ -114,3 +114,14 @@ def test_rollbacks_and_fixes_always_go_and_every_answer_has_its_reason(listed, o
     assert decision.answer != "unknown" or ("unknown" in effects and decision.proceed == (door == "open"))
     for always in ({"is_fix": True}, {"is_rollback": True}):
         assert gates.decide(msgspec.structs.replace(asked, **always), now=NOW).answer == "go"
+
+
+def test_a_signature_opens_a_door_that_is_closed_because_nobody_knows():
+    """gate.override"""
+    unmeasured = SloFact(name="a", state="unmeasured", reason="no spans")
+    closed = facts(unmeasured, policy=Policy(unknown="closed"), overrides=(override(),))
+    signed = gates.decide(closed, now=NOW)
+    assert (signed.answer, signed.proceed) == ("go", True)
+    assert [reason.code for reason in signed.reasons] == ["override", "unmeasured"]
+    left = facts(unmeasured, overrides=(override(),))
+    assert gates.decide(left, now=NOW).answer == "unknown", "where nothing is shut no signature is used"

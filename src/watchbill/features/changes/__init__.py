@@ -2,6 +2,7 @@
 
 from watchbill.features.changes.actions import (
     adopt_changes,
+    amend_change,
     finish_change,
     mark_rolled_back,
     record_change,
@@ -64,6 +65,7 @@ __all__ = [
     "Template",
     "Watched",
     "adopt_changes",
+    "amend_change",
     "change",
     "changes_between",
     "dependency_outages",

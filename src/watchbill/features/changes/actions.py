@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 
 from watchbill.features import catalog
-from watchbill.features.changes import logic, sameness, store
+from watchbill.features.changes import finding, logic, store
 from watchbill.features.changes.model import ROLLS, Change, ChangeReport, Recorded
 from watchbill.kernel.errors import Conflict, Invalid
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
 from watchbill.runtime.broadcast import CHANNEL
 from watchbill.runtime.db import Tx
-from watchbill.runtime.ledger import Actor, system
-
-_LOCK = 0x57424348
+from watchbill.runtime.ledger import Actor
 
 
 def record_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
     """Take one report. Sending it again changes nothing.
 
     1. The service is looked up; an unknown one is kept under its name and shown as unowned.
-    2. The change it speaks of is found: by the source's identity, else by service, environment, kind, version.
+    2. The change it speaks of is found (`finding.find`): by the source's identity, else by service, environment,
+       kind and version, else as another sender told it.
     3. It is folded in (`logic.fold`), or becomes a new change.
 
     Raises:
         Invalid: a time in the future or too long ago, or a name or version that cannot be stored.
     """
+    done = _take(tx, report=report, integration_id=integration_id, source=source, actor=actor)
+    if done is None:
+        raise AssertionError("a report that may make a change makes one")
+    return done
+
+
+def amend_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded | None:
+    """`record_change` where the change is known; None, and nothing is recorded, where it is not."""
+    return _take(tx, report=report, integration_id=integration_id, source=source, actor=actor, only_known=True)
+
+
+def _take(
+    tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor, only_known: bool = False
+) -> Recorded | None:
     report = _storable(report)
     at = logic.occurred(report, now=tx.now)
     service = catalog.service_by_name(tx, name=report.service)
     name = service.name if service else report.service
-    known = _find(tx, report, integration_id, name, at=at, source=source)
-    if known is not None:
+    found = finding.find(tx, report=report, integration_id=integration_id, name=name, at=at, source=source)
+    team_id = service.team_id if service else None
+    if found is not None:
+        known = found.change
+        if found.note:
+            _note(tx, known, "reported", found.note, actor, team_id=team_id)
         folded = logic.fold(known, report, at=at, now=tx.now)
         if folded.change is None:
             return Recorded(outcome=folded.outcome, change=known, reason=folded.reason)
         store.update_change(tx, folded.change)
         made, outcome, reason = folded.change, folded.outcome, folded.reason
+    elif only_known:
+        return None
     else:
         made = _new(tx, report, service, name=name, integration_id=integration_id, source=source)
         made = msgspec.structs.replace(
@@ -59,15 +76,10 @@ def record_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source:
             )
         outcome = report.state
         reason = "started" if report.state == "started" else f"{report.state}, without a start that was seen"
-    _note(tx, made, outcome, reason, actor, team_id=service.team_id if service else None)
+    _note(tx, made, outcome, reason, actor, team_id=team_id)
     if made.kind == "rollback" and made.state == "finished" and outcome == "finished":
         _undo(tx, made, actor)
     return Recorded(outcome=outcome, change=made, reason=reason)
-
-
-def take_turns(tx: Tx, *, service: str) -> None:
-    """One after the other for reports of this service, until the transaction ends."""
-    tx.execute(sa.text("SELECT pg_advisory_xact_lock(:a, hashtext(:b))"), {"a": _LOCK, "b": service})
 
 
 def start_change(tx: Tx, *, report: ChangeReport, integration_id: UUID, source: str, actor: Actor) -> Recorded:
@@ -132,78 +144,6 @@ def _undo(tx: Tx, rollback: Change, actor: Actor) -> None:
     ]
     if undone:
         mark_rolled_back(tx, id=undone[0].id, by=rollback.id, why=f"undone by {rollback.title}", actor=actor)
-
-
-def _find(tx: Tx, report: ChangeReport, integration_id: UUID, name: str, *, at: datetime, source: str) -> Change | None:
-    if report.external_id is not None:
-        known = store.lock_external(tx, integration_id=integration_id, external_id=report.external_id)
-        return known or _observed(tx, report, integration_id, name, at=at, source=source)
-    # Two reports without an identity must not both find nothing: they take turns.
-    take_turns(tx, service=name)
-    known = store.lock_latest(
-        tx,
-        integration_id=integration_id,
-        service_name=name,
-        environment=report.environment,
-        kind=report.kind,
-        version=report.version,
-    )
-    if known is None:
-        return _observed(tx, report, integration_id, name, at=at, source=source)
-    if known.state == "started":
-        return known
-    # What has ended is spoken of again by the same end of the same version, not by a new start.
-    again = report.state != "started" and report.version is not None
-    if again and not _superseded(tx, known):
-        return known
-    return _observed(tx, report, integration_id, name, at=at, source=source)
-
-
-def _observed(
-    tx: Tx, report: ChangeReport, integration_id: UUID, name: str, *, at: datetime, source: str
-) -> Change | None:
-    """The same deploy as telemetry or Kubernetes saw it before anybody reported it; it is the reporter's from now on.
-
-    What observers see themselves is told apart by them (`deployments`, `inferring`).
-    """
-    if report.kind not in ROLLS or source in sameness.OBSERVERS:
-        return None
-    take_turns(tx, service=name)
-    near = store.of_place(
-        tx,
-        service_name=name,
-        environment=report.environment,
-        since_at=at - sameness.SAME_VERSION_WITHIN,
-        kinds=[*ROLLS, "config"],
-    )
-    for one in near:
-        others = [other for other in near if other.id != one.id]
-        if one.source in sameness.OBSERVERS and sameness.same_deploy(
-            one, version=report.version, kind=report.kind, commits=report.commits, at=at, later=others
-        ):
-            return _take_over(tx, one, report, integration_id, source)
-    return None
-
-
-def _take_over(tx: Tx, one: Change, report: ChangeReport, integration_id: UUID, source: str) -> Change:
-    taken = msgspec.structs.replace(
-        one,
-        integration_id=integration_id,
-        external_id=report.external_id or one.external_id,
-        source=source,
-        kind=report.kind,
-        inferred=False,
-        updated_at=tx.now,
-    )
-    store.update_change(tx, taken)
-    _note(tx, taken, "reported", f"{one.source} saw it before {source} reported it", system(one.source), team_id=None)
-    return taken
-
-
-def _superseded(tx: Tx, known: Change) -> bool:
-    """Another version was put in place since: the same version again is a new change."""
-    newest = store.placed(tx, service_name=known.service_name, environment=known.environment, before_at=tx.now)
-    return bool(newest) and newest[0].id != known.id and newest[0].last_at > known.last_at
 
 
 def _new(

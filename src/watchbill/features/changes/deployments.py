@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from watchbill.features import alerts, catalog
-from watchbill.features.changes import actions, deployment_store, rollouts, sameness, store
+from watchbill.features.changes import actions, deployment_store, finding, rollouts, sameness, store
 from watchbill.features.changes.model import ROLLS, Change, ChangeKind, ChangeReport
 from watchbill.features.changes.rollouts import KnownDeployment, MissedRollout, SeenDeployment, Step
 from watchbill.kernel.errors import Conflict, NotFound, WatchbillError
@@ -186,7 +186,7 @@ def _end_shared(tx: Tx, hold: Hold, change_id: UUID) -> None:
 
 def _start(tx: Tx, hold: Hold, seen: SeenDeployment, known: KnownDeployment, step: Step) -> UUID:
     report = _report(tx, hold, seen, known, step, external_id=f"{hold.cluster}/{seen.uid}/{seen.generation}")
-    actions.take_turns(tx, service=report.service)
+    finding.take_turns(tx, service=report.service)
     told = _told_before(tx, report, step, uid=seen.uid, cluster=hold.cluster)
     if told is not None:
         if report.version and told.version and not sameness.names_version(told, report.version):

@@ -13,6 +13,8 @@ from watchbill.kernel.errors import Invalid
 CLOCK_SKEW = timedelta(minutes=5)
 """A report may be this far ahead of our clock; it then counts as now."""
 OLDEST = timedelta(days=400)
+WAITED = timedelta(minutes=1)
+"""A start that is told again this much later, by who says that it waited, is when it began."""
 MOST_COMMITS = 100
 LONGEST_VERSION = 200
 
@@ -62,6 +64,8 @@ def fold(known: Change, report: ChangeReport, *, at: datetime, now: datetime) ->
     """
     told = _amended(known, report)
     if report.state == "started":
+        if report.waited and known.state == "started" and at - known.started_at > WAITED:
+            told = msgspec.structs.replace(told, started_at=at, last_at=at)
         if not known.start_seen and known.finished_at is not None and at <= known.finished_at:
             told = msgspec.structs.replace(told, started_at=at, start_seen=True)
         return _if_news(known, told, now, "amended", "the start was told before; details added")

@@ -90,6 +90,8 @@ class ChangeReport(msgspec.Struct, frozen=True, kw_only=True):
     links: list[Link] = []
     inferred: bool = False
     note: str | None = None
+    waited: bool = False
+    """It begins only now; what was told before had to wait for an approval or a free runner."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,16 @@ change = sa.Table(
     sa.Index("ix_change_service_name", "service_name", "environment", "last_at"),
 )
 
+change_alias = sa.Table(
+    "change_alias",
+    metadata,
+    sa.Column("integration_id", sa.Uuid, sa.ForeignKey("integration.id"), primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    sa.Column("change_id", sa.Uuid, sa.ForeignKey("change.id"), nullable=False),
+    sa.Index("ix_change_alias_change_id", "change_id"),
+)
+"""What other senders than the first call a change."""
+
 
 def to_change(row: Any) -> Change:
     return msgspec.convert(row, Change, from_attributes=True)
@@ -66,12 +76,33 @@ def columns_of(one: Change) -> dict[str, Any]:
 
 def lock_external(tx: Tx, *, integration_id: UUID, external_id: str) -> Change | None:
     """The change this source calls so, held until the transaction ends."""
-    row = tx.execute(
-        sa.select(change)
-        .where(change.c.integration_id == integration_id, change.c.external_id == external_id)
-        .with_for_update()
-    ).one_or_none()
+    named = sa.and_(change.c.integration_id == integration_id, change.c.external_id == external_id)
+    row = tx.execute(sa.select(change).where(named).with_for_update()).one_or_none()
+    if row is None:
+        other = sa.select(change_alias.c.change_id).where(
+            change_alias.c.integration_id == integration_id, change_alias.c.external_id == external_id
+        )
+        row = tx.execute(
+            sa.select(change).where(change.c.id == other.scalar_subquery()).with_for_update()
+        ).one_or_none()
     return to_change(row) if row else None
+
+
+def write_alias(tx: Tx, *, integration_id: UUID, external_id: str, change_id: UUID) -> None:
+    """Keep what another sender calls a change."""
+    row = {"integration_id": integration_id, "external_id": external_id, "change_id": change_id}
+    tx.execute(insert(change_alias).values(row).on_conflict_do_nothing())
+
+
+def aliases(tx: Tx, *, change_id: UUID) -> list[tuple[str, UUID, str]]:
+    """(source, integration, its name) of the other senders of a change."""
+    integration = sa.table("integration", sa.column("id"), sa.column("format"))
+    rows = tx.execute(
+        sa.select(integration.c.format, change_alias.c.integration_id, change_alias.c.external_id)
+        .join(integration, integration.c.id == change_alias.c.integration_id)
+        .where(change_alias.c.change_id == change_id)
+    )
+    return [(row.format, row.integration_id, row.external_id) for row in rows]
 
 
 def lock_latest(

@@ -31,8 +31,9 @@ def decide(facts: Facts, *, now: datetime) -> Decision:
     """May this go out now?
 
     1. Rollbacks and fixes always go.
-    2. Anything that stops it makes it no-go, unless a signed override covers it.
-    3. Else anything not known makes it unknown; the policy says whether the door is then open.
+    2. Anything that stops it makes it no-go, and anything not known unknown, where the policy says whether the door
+       is then open. A signed override that covers it opens what is shut, and is not asked where nothing is.
+    3. What stops it comes before what is not known.
     4. Else go.
     """
     if facts.is_rollback or facts.is_fix:
@@ -42,7 +43,8 @@ def decide(facts: Facts, *, now: datetime) -> Decision:
     reasons = [*_freezes(facts.policy, now), *_slos(facts), *_incidents(facts)]
     stops = [reason for reason in reasons if reason.effect == "stops"]
     unknowns = [reason for reason in reasons if reason.effect == "unknown"]
-    if stops:
+    against = stops or (unknowns if facts.policy.unknown == "closed" else [])
+    if against:
         override = covering(facts.overrides, version=facts.version, now=now)
         if override is not None:
             signed = Reason(
@@ -51,8 +53,9 @@ def decide(facts: Facts, *, now: datetime) -> Decision:
                 says=f"overridden: {override.reason}",
                 until_at=override.expires_at,
             )
-            summary = f"go: a signed override covers {_count(len(stops), 'reason')} against it"
+            summary = f"go: a signed override covers {_count(len(against), 'reason')} against it"
             return Decision(answer="go", proceed=True, summary=summary, reasons=(signed, *reasons))
+    if stops:
         return Decision(answer="no-go", proceed=False, summary=f"no-go: {stops[0].says}", reasons=tuple(reasons))
     if unknowns:
         is_open = facts.policy.unknown == "open"

@@ -17,12 +17,13 @@ from watchbill.kernel.errors import Invalid
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One report. ``named``: the sender names the service itself; else the integration's own service, or the one
-    whose ``repository`` this is, stands for it.
+    whose ``repository`` this is, stands for it. ``only_known``: it adds to a change, and is none by itself.
     """
 
     report: ChangeReport
     named: bool = False
     repository: str | None = None
+    only_known: bool = False
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):

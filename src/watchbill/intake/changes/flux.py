@@ -9,24 +9,33 @@ from watchbill.intake.changes.base import Headers, Parsed, Told, environment_of,
 
 
 def parse(body: bytes, headers: Headers) -> Parsed:  # noqa: ARG001  the shape of every format
-    """The reconciliation that an event speaks of; one per object and revision, so repeats are no news."""
+    """The reconciliation that an event speaks of; one per object, revision and values, so repeats are no news.
+
+    A Helm rollback names the revision that it goes back to, which was told before: each is one of its own.
+    """
     data = json_object(body)
     involved, metadata = part(data, "involvedObject"), part(data, "metadata")
     sent_at = instant(data.get("timestamp"))
     kind, name, reason = text(involved, "kind"), text(involved, "name"), text(data, "reason") or ""
     state = _state(reason, text(data, "severity") or "info")
+    rolls_back = reason.startswith("Rollback")
     if kind not in ("Kustomization", "HelmRelease") or name is None or state is None:
         return Parsed(ignored=f"'{reason[:60]}' of a {str(kind)[:60]} is no change", sent_at=sent_at)
-    revision = next((str(value) for key, value in metadata.items() if key.rpartition("/")[2] == "revision"), None)
+    told = {key.rpartition("/")[2]: str(value) for key, value in metadata.items() if str(value).strip()}
+    revision, values = told.get("revision"), told.get("token")
     service = text(metadata, "service")
-    namespace = text(involved, "namespace") or "default"
+    id = [kind, text(involved, "namespace") or "default", name, revision or text(data, "timestamp") or ""]
+    id += [values] if values else []
+    id += ["rollback", text(data, "timestamp") or ""] if rolls_back else []
+    uninstalled = reason.startswith("Uninstall")
     report = ChangeReport(
         service=service or name,
         state=state,
-        kind="rollback" if "Rollback" in reason else "deploy",
+        kind="rollback" if rolls_back else "config" if uninstalled else "deploy",
         environment=environment_of(text(metadata, "environment", "env", "cluster")),
-        external_id=f"{kind}/{namespace}/{name}/{revision or text(data, 'timestamp')}"[:500],
-        version=revision[:200] if revision else None,
+        external_id="/".join(id)[:500],
+        title=f"{name} was uninstalled" if uninstalled else None,
+        version=(told.get("app-version") or revision or "")[:200] or None,
         note=text(data, "message"),
         occurred_at=sent_at,
     )
@@ -34,6 +43,8 @@ def parse(body: bytes, headers: Headers) -> Parsed:  # noqa: ARG001  the shape o
 
 
 def _state(reason: str, severity: str) -> Literal["started", "finished", "failed"] | None:
+    if reason.startswith("Test"):
+        return None  # a test of what is in place already
     if severity == "error":
         return "failed"
     if reason.endswith("Succeeded"):

@@ -1,4 +1,4 @@
-"""GitHub webhooks: ``deployment``, ``deployment_status``, ``release``, ``workflow_run``.
+"""GitHub webhooks: ``deployment``, ``deployment_status``, ``deployment_review``, ``release``, ``workflow_run``.
 
 Payloads: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
@@ -44,10 +44,14 @@ def parse(body: bytes, headers: Headers) -> Parsed:
         if state is None:
             return Parsed(ignored=f"a deployment status '{status.get('state')}' ends nothing")
         return _deployment(data, state, status.get("updated_at") or status.get("created_at"), status)
+    if event == "deployment_review":
+        return _review(data)
     if event == "workflow_run":
         return _workflow(data)
-    if event == "release" and data.get("action") == "published":
-        return _release(data)
+    return _release(data) if event == "release" else _nothing(event)
+
+
+def _nothing(event: str) -> Parsed:
     return Parsed(ignored="pong" if event == "ping" else f"the event '{event[:60]}' is not one of a change")
 
 
@@ -70,10 +74,39 @@ def _deployment(data: dict[str, Any], state: State, at: Any, status: dict[str, A
         commits=[sha] if (sha := text(deployment, "sha")) else [],
         author=text(part(deployment, "creator"), "login"),
         is_fix=True if payload.get("fix") is True else None,
+        waited=(status or {}).get("state") == "in_progress",
         occurred_at=instant(at),
         links=link("GitHub", text(status or {}, "log_url", "target_url", "environment_url")),
     )
     return Parsed(told=(Told(report=report, named=service is not None, repository=_url(data)),))
+
+
+def _review(data: dict[str, Any]) -> Parsed:
+    """Who approved it. The deployment waits meanwhile, and its own events are where it is told."""
+    run = part(data, "workflow_run")
+    approver, sha = text(part(data, "approver"), "login"), text(run, "head_sha")
+    jobs = [each for each in data.get("workflow_job_runs") or [] if isinstance(each, dict)]
+    environments = {name for each in jobs if (name := text(each, "environment"))}
+    if data.get("action") != "approved" or approver is None or sha is None or not environments:
+        return Parsed(ignored=f"a review that was {str(data.get('action'))[:20]} approves no deployment")
+    told = [
+        Told(
+            report=ChangeReport(
+                service=_repository(data),
+                state="started",
+                environment=environment_of(name),
+                external_id=f"deployment_review/{text(run, 'id')}/{text(run, 'run_attempt') or 1}/{name}"[:500],
+                version=_short(None, sha),
+                commits=[sha],
+                approver=approver,
+                occurred_at=instant(data.get("since")),
+            ),
+            repository=_url(data),
+            only_known=True,
+        )
+        for name in sorted(environments)
+    ]
+    return Parsed(told=tuple(told))
 
 
 def _workflow(data: dict[str, Any]) -> Parsed:
@@ -101,6 +134,8 @@ def _workflow(data: dict[str, Any]) -> Parsed:
 
 def _release(data: dict[str, Any]) -> Parsed:
     release = part(data, "release")
+    if data.get("action") != "published":
+        return _nothing("release")
     report = ChangeReport(
         service=_repository(data),
         state="finished",

@@ -27,13 +27,15 @@ def parse(body: bytes, headers: Headers) -> Parsed:  # noqa: ARG001  the shape o
     project = part(data, "project")
     commit = (text(data, "commit_url") or "").rpartition("/")[2] or text(data, "short_sha")
     tier = text(data, "environment_tier")
+    ref = text(data, "ref")
+    tagged = ref is not None and (ref[:1].isdigit() or (ref[:1] == "v" and ref[1:2].isdigit()))
     report = ChangeReport(
         service=(text(project, "name") or "unknown").lower().replace(" ", "-"),
         state=state,
         environment=environment_of(tier if tier == "production" else text(data, "environment")),
         external_id=f"deployment/{text(project, 'id')}/{id}",
         title=text(data, "commit_title"),
-        version=text(data, "short_sha"),
+        version=ref[:200] if ref is not None and tagged else text(data, "short_sha"),
         commits=[commit] if commit else [],
         author=text(part(data, "user"), "username"),
         occurred_at=instant(data.get("status_changed_at")),

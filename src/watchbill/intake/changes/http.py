@@ -79,15 +79,18 @@ def _once(tx: Tx, source: Integration, parsed: Parsed, body: bytes) -> None:
 
 
 def _record(tx: Tx, source: Integration, parsed: Parsed, format: str) -> dict[str, Any]:
-    done = []
+    done: list[dict[str, str]] = []
     for told in parsed.told:
-        recorded = changes.record_change(
+        record = changes.amend_change if told.only_known else changes.record_change
+        recorded = record(
             tx,
             report=_named(tx, source, told),
             integration_id=source.id,
             source=format,
             actor=Actor("integration", str(source.id)),
         )
+        if recorded is None:
+            return {"status": "success", "changes": done, "ignored": "it speaks of a change that nobody told yet"}
         done.append({"change": str(recorded.change.id), "outcome": recorded.outcome, "reason": recorded.reason})
     return {"status": "success", "changes": done, **({"ignored": parsed.ignored} if parsed.ignored else {})}
 

@@ -51,6 +51,17 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX ix_deployment_change_id ON deployment (change_id)",
+    """
+    CREATE TABLE change_alias (
+        integration_id UUID NOT NULL,
+        external_id TEXT NOT NULL,
+        change_id UUID NOT NULL,
+        CONSTRAINT pk_change_alias PRIMARY KEY (integration_id, external_id),
+        CONSTRAINT fk_change_alias_integration_id FOREIGN KEY(integration_id) REFERENCES integration (id),
+        CONSTRAINT fk_change_alias_change_id FOREIGN KEY(change_id) REFERENCES change (id)
+    )
+    """,
+    "CREATE INDEX ix_change_alias_change_id ON change_alias (change_id)",
 )
 
 
