@@ -176,7 +176,8 @@ def degraded(sink: OtlpSink) -> list[tuple[str, Span]]:
     return [
         (resource["service.name"], span)
         for resource, span in sink.spans()
-        if any(each.key == "reliability.degraded" and each.value.bool_value for each in span.attributes)
+        if span.kind == Span.SPAN_KIND_SERVER
+        and any(each.key == "reliability.degraded" and each.value.bool_value for each in span.attributes)
     ]
 
 

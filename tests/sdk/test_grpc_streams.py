@@ -137,7 +137,7 @@ def test_what_is_not_found_opens_no_breaker_and_what_is_away_does(
 def test_what_a_stream_did_without_reaches_the_request_that_asked(
     channel: Callable[[wb.Dependency], grpc.Channel],
 ) -> None:
-    end = begin_request()
+    _, end = begin_request()
     assert list(channel(wb.Dependency("marked"))
                 .unary_stream("/t.T/Marked")(b"")) == [b"1", b"2"]  # fmt: skip
     assert wb.degraded() == ("reviews",)
@@ -199,7 +199,7 @@ def test_streams_of_grpc_aio_give_back_what_they_hold_and_handlers_may_be_of_eve
                     break
                 await asyncio.sleep(0.005)
             assert (limiter.inflight, places._inflight) == (0, 0)
-            end = begin_request()
+            _, end = begin_request()
             assert [each async for each in channel.unary_stream("/t.T/Writing")(b"")] == [b"written"]
             await asyncio.sleep(0.01)
             assert wb.degraded() == ("reviews",)

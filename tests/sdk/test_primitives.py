@@ -338,7 +338,7 @@ def test_a_hedge_takes_the_first_good_answer_and_pays_from_the_budget() -> None:
 
 
 def test_a_fallback_answers_and_says_so() -> None:
-    end = begin_request()
+    _, end = begin_request()
     try:
 
         @wb.Fallback("recommendations", lambda user: [f"bestseller for {user}"])

@@ -99,7 +99,8 @@ class Fallback:
         return cast("F", backed)
 
 
-def begin_request() -> Callable[[], None]:
-    """Start a list for one inbound request; return how to end it."""
-    token = _without.set([])
-    return lambda: _without.reset(token)
+def begin_request() -> tuple[list[str], Callable[[], None]]:
+    """Start a list for one inbound request; return it, and how to end it."""
+    noted: list[str] = []
+    token = _without.set(noted)
+    return noted, lambda: _without.reset(token)

@@ -22,9 +22,9 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from watchbill_sdk import contract, shutdown
-from watchbill_sdk.deadlines import deadline, read_headers, refuse_late
-from watchbill_sdk.errors import ReliabilityError
-from watchbill_sdk.fallbacks import begin_request, degraded
+from watchbill_sdk.deadlines import deadline, read_headers, refuse_late, remaining
+from watchbill_sdk.errors import DeadlineExceeded, ReliabilityError
+from watchbill_sdk.fallbacks import begin_request
 from watchbill_sdk.health import HEALTH
 from watchbill_sdk.limiter import Limiter, Priority, current_priority
 from watchbill_sdk.primitive import Seconds, seconds
@@ -117,12 +117,13 @@ class Request:
         self._entered_deadline = False
         self._began = time.perf_counter()
         self._current_token = _current.set(self)
-        self._end_degraded = begin_request()
+        self._without, self._end_degraded = begin_request()
         self._priority_token = current_priority.set(rules.priority(method, path, header))
         self._span: Span | None = None
         self._otel_token: Any = None
         HEALTH.request_began()
-        if not trace.get_current_span().is_recording():
+        self._server_span = trace.get_current_span()
+        if not self._server_span.is_recording():
             parent = propagate.extract(header, getter=_GETTER)
             self._span = _tracer.start_span(
                 self._method,
@@ -130,6 +131,7 @@ class Request:
                 kind=SpanKind.SERVER,
                 attributes={"http.request.method": self._method, "url.path": path, "url.scheme": scheme},
             )
+            self._server_span = self._span
             self._otel_token = otel_context.attach(trace.set_span_in_context(self._span, parent))
 
     def admit(self, *, enter_deadline: bool = True) -> None:
@@ -152,7 +154,7 @@ class Request:
 
     def headers(self) -> list[tuple[str, str]]:
         """Return the headers to add to the answer."""
-        without = degraded()
+        without = self._without
         if not without:
             return []
         safe = [name.encode("ascii", "replace").decode().replace(",", "_") for name in without]
@@ -167,6 +169,8 @@ class Request:
         """
         here = _current.get() is self
         if here and self._entered_deadline and self.deadline is not None:
+            if error is None and remaining() == 0:  # a thread cannot be cancelled: this answer is late all the same
+                error = DeadlineExceeded("the answer came after its deadline")
             self.deadline.__exit__(None, None, None)
         if self._held is not None and self._rules.limiter is not None:
             failed = error if error is not None else (RuntimeError() if status is not None and status >= 500 else None)
@@ -181,6 +185,11 @@ class Request:
             _current.reset(self._current_token)
 
     def _record(self, status: int | None, error: BaseException | None) -> None:
+        without = self._without
+        if without and self._server_span.is_recording():
+            # It may have been noted inside the span of a call; an SLI looks at the server's, whoever began it.
+            self._server_span.set_attribute(contract.SPAN_DEGRADED, True)
+            self._server_span.set_attribute(contract.SPAN_DEGRADED_DEPENDENCIES, without)
         if self._span is None:
             return
         attributes: dict[str, str | int | bool] = {
@@ -198,7 +207,6 @@ class Request:
             attributes["error.type"] = type(error).__name__ if error is not None else str(status)
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.set_attributes(attributes)
-        without = degraded()
         if without:
             attributes[contract.SPAN_DEGRADED] = True
         _duration.record(time.perf_counter() - self._began, attributes)
