@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.journeys.rollback_stage import ROLL_BACK, RollbackStage
-from watchbill.features import catalog, identity, incidents, rollback
+from watchbill.features import catalog, identity, incidents, paging, rollback
 from watchbill.features.identity import Caller
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.errors import Conflict, Forbidden, Unauthenticated
@@ -79,8 +79,36 @@ def test_a_team_that_did_not_say_so_gets_a_button_and_pressing_it_twice_is_once(
         first = rollback.press(tx, change_id=change_id, incident=incident, caller=stage.caller("bob"), via="test")
         again = rollback.press(tx, change_id=change_id, incident=incident, caller=stage.caller("bob"), via="test")
     assert first.number == again.number
-    stage.pass_time(5 * MINUTE)
+    stage.pass_time(MINUTE)
+    with stage.db.transaction() as tx:  # once more would bring v2 back
+        incident = incidents.incident_by_number(tx, number=1)
+        again = rollback.press(tx, change_id=change_id, incident=incident, caller=stage.caller("bob"), via="test")
+    assert (again.number, again.state) == (first.number, "verifying")
+    stage.pass_time(4 * MINUTE)
     assert [run.state for run in stage.runs()] == ["recovered"]
+    with stage.db.transaction() as tx, pytest.raises(Conflict, match="rollback 1 has put it back already"):
+        rollback.press(tx, change_id=change_id, incident=None, caller=stage.caller("bob"), via="test")
+
+
+def test_a_note_in_a_storm_leaves_it_to_the_person(stage: RollbackStage) -> None:
+    """rollback.alone"""
+    bad_deploy(stage, automatic=True)
+    stage.world.away = True
+    stage.pass_time(MINUTE)
+    with stage.db.transaction() as tx:
+        paging.add_note(tx, number=1, caller=stage.caller("bob"), text="I look at it")
+        incident = incidents.incident_by_number(tx, number=1)
+        for _ in range(2001):
+            ledger.append(
+                tx, name="alert.joined", actor=ledger.system("test"), subject=("incident", incident.id),
+                incident_id=incident.id,
+            )  # fmt: skip
+    stage.world.away = False
+    stage.pass_time(3 * MINUTE)
+    assert stage.runs() == []
+    with stage.db.transaction() as tx:
+        said = ledger.entries(tx, incident_id=incident.id, name="rollback.not_automatic")
+    assert "a person is at work in this incident (noted)" in said[-1].why
 
 
 def test_only_the_owning_team_may_press(stage: RollbackStage) -> None:
@@ -163,6 +191,14 @@ def test_a_runner_that_dies_leaves_a_lost_run_that_is_never_started_again(stage:
         runner = rollback.authenticate_runner(tx, secret=stage.secret)
     with stage.db.transaction() as tx, pytest.raises(Conflict, match="no longer this runner's"):
         rollback.breathe(tx, runner=runner, run_id=run.id, lease=run.id, output="still here")
+    for _ in range(2):  # it is heard, once, and the name stays
+        with stage.db.transaction() as tx:
+            heard = rollback.finish(
+                tx, runner=runner, run_id=run.id, lease=run.id, outcome="succeeded", message="done", exit_code=0
+            )
+        assert heard.state == "lost"
+    said = [entry.why for entry in stage.incident().timeline if entry.name == "rollback.told_late"]
+    assert said == ["its runner came back and says: succeeded, done"]
 
 
 def test_without_a_runner_the_run_ends_by_name(stage: RollbackStage) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
+import msgspec
+
 from watchbill.runners.base import Context, Refused, Result, Stopped
 
 _EXECUTORS: Mapping[str, str] = {
@@ -20,7 +22,13 @@ _EXECUTORS: Mapping[str, str] = {
 
 
 def execute(context: Context) -> Result:
-    """Run the task's executor; whatever goes wrong is a result that says so."""
+    """Run the task's executor; whatever goes wrong is a result that says so. No secret leaves with its words."""
+    result = _executed(context)
+    context.flush()
+    return msgspec.structs.replace(result, message=context.blotted(result.message))
+
+
+def _executed(context: Context) -> Result:
     where = _EXECUTORS.get(context.task.executor)
     if where is None:
         return Result(outcome="failed", message=f"this runner knows no executor '{context.task.executor}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from watchbill.features.changes import same_version
 from watchbill.features.rollback.plans import ArgoCd
 from watchbill.runners.base import Context, Refused, Result
 
@@ -24,7 +25,11 @@ def run(context: Context) -> Result:
     history = (found.get("status") or {}).get("history") or []
     if len(history) < 2:
         raise Refused(f"{plan.application} has no deployment before the last one")
-    target = history[-2]
+    task = context.task
+    named = [each for each in history[:-1] if same_version(each.get("revision"), task.previous_version)]
+    target = named[-1] if named else history[-2]
+    if same_version(target.get("revision"), task.version):
+        raise Refused(f"the deployment before the last one is {task.version} itself: it is undone already")
     said = f"{plan.application} to {target.get('revision', '?')[:12]} (history {target['id']})"
     if context.task.dry_run:
         context.say(f"would roll back {said}")

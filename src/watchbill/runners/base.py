@@ -68,6 +68,8 @@ class Context:
         self._write = write
         self._environment = os.environ if environment is None else environment
         self._secrets: set[str] = set()
+        self._held = ""
+        self._lock = threading.Lock()
         self._deadline = time.monotonic() + task.timeout_seconds
 
     def plan(self, kind: type[P]) -> P:
@@ -86,10 +88,25 @@ class Context:
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
-        """Raw output, with secrets blotted out."""
-        for secret in self._secrets:
+        """Raw output, with secrets blotted out, also one that comes in two pieces: its beginning is held back."""
+        with self._lock:
+            text = self.blotted(self._held + text)
+            keep = max((_begun(text, secret) for secret in self._secrets), default=0)
+            self._held = text[len(text) - keep :]
+            self._write(text[: len(text) - keep])
+
+    def flush(self) -> None:
+        """Write what was held back: it was no secret after all."""
+        with self._lock:
+            held, self._held = self._held, ""
+            if held:
+                self._write(held)
+
+    def blotted(self, text: str) -> str:
+        """The text with every secret that was resolved replaced."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "•••")
-        self._write(text)
+        return text
 
     def secret(self, reference: str) -> str:
         """What ``env:NAME`` or ``file:/path`` stands for on this machine.
@@ -176,3 +193,8 @@ class Context:
             return msgspec.json.decode(answer.body)
         except msgspec.DecodeError as error:
             raise Refused(f"{what} answered {answer.status} with something that is not JSON") from error
+
+
+def _begun(text: str, secret: str) -> int:
+    """How many of the text's last characters may be the beginning of the secret."""
+    return next((size for size in range(min(len(secret) - 1, len(text)), 0, -1) if text.endswith(secret[:size])), 0)

@@ -6,9 +6,10 @@ Needs the official client (``pip install 'watchbill[kubernetes]'``); it is impor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from watchbill.features.changes import same_version
 from watchbill.features.rollback.plans import ArgoRollouts, Kubernetes
 from watchbill.runners.base import Context, Refused, Result
 
@@ -28,17 +29,26 @@ def run(context: Context) -> Result:
 
     deployment = read()
     selector = deployment.spec.selector.match_labels or {}
-    revision, template = cluster.previous(deployment.metadata.uid, selector, _REVISION)
+    owned = cluster.revisions(deployment.metadata.uid, selector, _REVISION)
+    if (there := _there_already(context, owned)) is not None:
+        return Result(outcome="succeeded", message=f"deployment {namespace}/{name} {there}")
+    revision, template = cluster.template_of(_target(context, owned, _REVISION), _REVISION)
     said = f"deployment {namespace}/{name} to revision {revision}"
     if context.task.dry_run:
         context.say(f"would undo {said}")
         return Result(outcome="succeeded", message=f"would undo {said}")
     context.say(f"undoing {said}")
-    patch = [{"op": "replace", "path": "/spec/template", "value": template}]
-    cluster.ask(lambda: cluster.apps.patch_namespaced_deployment(name, namespace, patch, _request_timeout=10))
+    # The test refuses the patch when somebody has changed the deployment since it was read.
+    unchanged = {"op": "test", "path": "/metadata/generation", "value": deployment.metadata.generation}
+    patch = [unchanged, {"op": "replace", "path": "/spec/template", "value": template}]
+    patched = cluster.ask(lambda: cluster.apps.patch_namespaced_deployment(name, namespace, patch, _request_timeout=10))
+    ours = _images(cluster.api.sanitize_for_serialization(patched.spec.template))
     last = ""
     while True:
         found = read()
+        images = _images(cluster.api.sanitize_for_serialization(found.spec.template))
+        if images != ours:
+            raise Refused(f"somebody changed deployment {namespace}/{name} meanwhile: it runs {', '.join(images)}")
         status, wanted = found.status, found.spec.replicas or 0
         updated, available = status.updated_replicas or 0, status.available_replicas or 0
         words = f"{updated} of {wanted} updated, {available} available"
@@ -72,7 +82,10 @@ def run_rollout(context: Context) -> Result:
         patch = custom.patch_namespaced_custom_object_status
     else:
         selector = (spec.get("selector") or {}).get("matchLabels") or {}
-        revision, template = cluster.previous(rollout["metadata"]["uid"], selector, _ROLLOUT_REVISION)
+        owned = cluster.revisions(rollout["metadata"]["uid"], selector, _ROLLOUT_REVISION)
+        if (there := _there_already(context, owned)) is not None:
+            return Result(outcome="succeeded", message=f"{said} {there}")
+        revision, template = cluster.template_of(_target(context, owned, _ROLLOUT_REVISION), _ROLLOUT_REVISION)
         todo = f"set {said} to revision {revision}"
         body = {"spec": {"template": template}}
         patch = custom.patch_namespaced_custom_object
@@ -133,8 +146,12 @@ class _Cluster:
         except urllib3.exceptions.HTTPError as error:
             raise Refused(f"Kubernetes does not answer: {error}") from error
 
-    def previous(self, owner_uid: str, selector: Mapping[str, str], annotation: str) -> tuple[int, dict[str, Any]]:
-        """The highest revision but one, and its pod template without the labels that tell templates apart."""
+    def revisions(self, owner_uid: str, selector: Mapping[str, str], annotation: str) -> list[Any]:
+        """The ReplicaSets of the owner by their revision, the current one last.
+
+        Raises:
+            Refused: there is none before it.
+        """
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
         found = self.ask(
             lambda: self.apps.list_namespaced_replica_set(self._namespace, label_selector=labels, _request_timeout=10)
@@ -145,11 +162,53 @@ class _Cluster:
             if any(owner.uid == owner_uid for owner in one.metadata.owner_references or [])
             and annotation in (one.metadata.annotations or {})
         ]
-        owned.sort(key=lambda one: int(one.metadata.annotations[annotation]))
         if len(owned) < 2:
             raise Refused("there is no revision before the current one")
-        template: dict[str, Any] = self.api.sanitize_for_serialization(owned[-2].spec.template)
+        return sorted(owned, key=lambda one: int(one.metadata.annotations[annotation]))
+
+    def template_of(self, replica_set: Any, annotation: str) -> tuple[int, dict[str, Any]]:
+        """A ReplicaSet's revision, and its pod template without the labels that tell templates apart."""
+        template: dict[str, Any] = self.api.sanitize_for_serialization(replica_set.spec.template)
         labels_of = template.get("metadata", {}).get("labels", {})
         for name in _HASHES:
             labels_of.pop(name, None)
-        return int(owned[-2].metadata.annotations[annotation]), template
+        return int(replica_set.metadata.annotations[annotation]), template
+
+
+def _target(context: Context, owned: Sequence[Any], annotation: str) -> Any:
+    """The newest revision that runs the wanted version; where no image tells it, the one before the current one.
+
+    Raises:
+        Refused: that one is the bad version itself: somebody has undone it, and undoing that would bring it back.
+    """
+    task = context.task
+    for one in reversed(owned[:-1]):
+        if _runs(one, task.previous_version):
+            return one
+    before = owned[-2]
+    if _runs(before, task.version):
+        number = before.metadata.annotations[annotation]
+        raise Refused(f"the revision before the current one ({number}) is {task.version} itself: it is undone already")
+    return before
+
+
+def _there_already(context: Context, owned: Sequence[Any]) -> str | None:
+    """Words when the current revision runs the wanted version."""
+    task = context.task
+    if _runs(owned[-1], task.previous_version) and not _runs(owned[-1], task.version):
+        return f"runs {task.previous_version} already; nothing was to be done"
+    return None
+
+
+def _runs(replica_set: Any, version: str | None) -> bool:
+    """Whether a container's image is of this version, by its tag or digest."""
+    for container in replica_set.spec.template.spec.containers or []:
+        image = container.image or ""
+        tag = image.rpartition("@")[2] if "@" in image else image.rpartition("/")[2].partition(":")[2]
+        if same_version(tag or None, version):
+            return True
+    return False
+
+
+def _images(template: Mapping[str, Any]) -> list[str]:
+    return [str(each.get("image")) for each in (template.get("spec") or {}).get("containers") or []]

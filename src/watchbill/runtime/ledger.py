@@ -6,7 +6,7 @@ The table is partitioned by month from the first day.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -153,14 +153,20 @@ def entries(
     subject: tuple[str, UUID | int | str] | None = None,
     after_id: int = 0,
     limit: int = 500,
+    actor_kinds: Collection[str] | None = None,
+    name: str | None = None,
 ) -> list[Entry]:
-    """Entries oldest first, of one incident or one subject, after ``after_id``."""
+    """Entries oldest first, of one incident or one subject, after ``after_id``; of some kinds of actor, of one name."""
     tx.write_gathered()
     query = sa.select(ledger_entry).where(ledger_entry.c.id > after_id)
     if incident_id is not None:
         query = query.where(ledger_entry.c.incident_id == incident_id)
     if subject is not None:
         query = query.where(ledger_entry.c.subject_kind == subject[0], ledger_entry.c.subject_id == str(subject[1]))
+    if actor_kinds is not None:
+        query = query.where(ledger_entry.c.actor_kind.in_(sorted(actor_kinds)))
+    if name is not None:
+        query = query.where(ledger_entry.c.name == name)
     rows = tx.execute(query.order_by(ledger_entry.c.id).limit(limit))
     return [_to_entry(row) for row in rows]
 

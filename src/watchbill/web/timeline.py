@@ -49,6 +49,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "rollback.cancelling": ("close", "amber", "{who} stops the rollback of {title}"),
     "rollback.cancelled": ("close", "amber", "The rollback of {title} was cancelled"),
     "rollback.lost": ("close", "red", "The runner of {title} went silent"),
+    "rollback.told_late": ("clock", "amber", "The runner of {title} came back"),
     "rollback.no_runner": ("close", "red", "No runner took the rollback of {title}"),
     "rollback.not_automatic": ("shield", "", "Not rolled back alone"),
     "page.opened": ("bell", "amber", "Paging began"),

@@ -131,6 +131,17 @@ def test_a_command_that_hangs_is_stopped_with_its_children(tmp_path: Path) -> No
     assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
+def test_a_secret_never_leaves_in_the_output_in_pieces_or_in_the_last_word() -> None:
+    wrote: list[str] = []
+    context = Context(task("shell", {}), write=wrote.append, http=HttpOut(), environment={"T": "s3cr3t-word"})
+    context.secret("env:T")
+    for piece in ("the token is s3c", "r3t-word, and s3", "c is none: s3cr3t-w"):
+        context.write(piece)
+    context.flush()
+    assert "".join(wrote) == "the token is •••, and s3c is none: s3cr3t-w"
+    assert context.blotted("it answered s3cr3t-word") == "it answered •••"
+
+
 def test_a_secret_that_the_runner_lacks_is_an_end_with_a_name() -> None:
     result, _ = run("shell", {"command": ["true"], "environment": {"KEY": "env:MISSING"}})
     assert result.message == "the secret env:MISSING is not on this runner"
@@ -262,13 +273,13 @@ def kubeconfig(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return provider
 
 
-def deployment(*, updated: int, generation: int = 4) -> dict[str, Any]:
+def deployment(*, updated: int, generation: int = 4, image: str = "payments:v1") -> dict[str, Any]:
     return {
         "metadata": {"name": "payments", "uid": "uid-1", "generation": generation},
         "spec": {
             "replicas": 2,
             "selector": {"matchLabels": {"app": "payments"}},
-            "template": {"metadata": {"labels": {"app": "payments"}}, "spec": {"containers": [{"name": "main"}]}},
+            "template": {"metadata": {"labels": {"app": "payments"}}, "spec": {"containers": [{"name": "main", "image": image}]}},
         },
         "status": {
             "observedGeneration": generation,
@@ -293,9 +304,37 @@ def test_kubernetes_undoes_a_rollout_as_kubectl_does(kubeconfig: Provider) -> No
     result, output = run("kubernetes", {"namespace": "shop", "deployment": "payments"})
     assert result.message == "undid deployment shop/payments to revision 3", (result, output)
     patch = next(body for route, body, _ in kubeconfig.came if route.startswith("PATCH"))
-    assert patch[0]["value"]["spec"]["containers"][0]["image"] == "payments:v1"
-    assert "pod-template-hash" not in patch[0]["value"]["metadata"]["labels"]
+    assert patch[0] == {"op": "test", "path": "/metadata/generation", "value": 4}
+    assert patch[1]["value"]["spec"]["containers"][0]["image"] == "payments:v1"
+    assert "pod-template-hash" not in patch[1]["value"]["metadata"]["labels"]
     assert "1 of 2 updated" in output
+
+
+@pytest.mark.parametrize(
+    ("images", "after", "message"),
+    [
+        (["v2", "v1"], None, "deployment shop/payments runs v1 already; nothing was to be done"),
+        (["v2", "v2-hotfix"], None, "the revision before the current one (3) is v2 itself: it is undone already"),
+        (["v1", "v1-config", "v2"], None, "undid deployment shop/payments to revision 3"),
+        (["v1", "v2"], "payments:v3", "somebody changed deployment shop/payments meanwhile: it runs payments:v3"),
+    ],
+)
+def test_kubernetes_never_brings_the_bad_version_back_nor_fights_a_person(
+    kubeconfig: Provider, images: list[str], after: str | None, message: str
+) -> None:
+    path = "/apis/apps/v1/namespaces/shop"
+    annotation = "deployment.kubernetes.io/revision"
+    sets = [replica_set(3 + at, f"payments:{tag}", annotation=annotation) for at, tag in enumerate(images)]
+    seen = deployment(updated=2, image=after or "payments:v1")
+    kubeconfig.routes = {
+        f"GET {path}/deployments/payments": then((200, deployment(updated=2)), (200, seen)),
+        f"GET {path}/replicasets": then((200, {"items": sets})),
+        f"PATCH {path}/deployments/payments": then((200, deployment(updated=0))),
+    }
+    result, _ = run("kubernetes", {"namespace": "shop", "deployment": "payments"})
+    assert result.message == message
+    patched = any(route.startswith("PATCH") for route, _, _ in kubeconfig.came)
+    assert patched == (result.message.startswith(("undid", "somebody")))
 
 
 def test_argo_rollouts_aborts_a_canary_that_goes_on(kubeconfig: Provider) -> None:

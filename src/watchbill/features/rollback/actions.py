@@ -67,7 +67,7 @@ def decide(tx: Tx, *, undoable: Undoable, incident: Incident | None, ranking: Ra
 def press(tx: Tx, *, change_id: UUID, incident: Incident | None, caller: Caller, via: str) -> Run:
     """A person undoes a change: the button of a page, of a screen, the CLI or the API.
 
-    Pressing twice is once: while the change's own run is busy it is returned.
+    Pressing twice is once: while the change's own run is busy, or is looked at for a recovery, it is returned.
 
     Raises:
         NotFound: no such change, or nobody owns its service. Forbidden: not their service.
@@ -77,15 +77,19 @@ def press(tx: Tx, *, change_id: UUID, incident: Incident | None, caller: Caller,
     if undoable is None:
         raise NotFound("there is no such change, or nobody owns its service", hint="see `watchbill deploy list`")
     _may(tx, service=undoable.service, caller=caller)
-    busy = store.busy_run(tx, service_id=undoable.service.id)
-    if busy is not None and busy.change_id == change_id:
-        return busy
+    known = store.busy_run(tx, service_id=undoable.service.id) or _verifying(tx, change_id)
+    if known is not None and known.change_id == change_id:
+        return known
     decision = decide(tx, undoable=undoable, incident=incident, ranking=None)
     if decision.action == "nothing":
         raise Conflict("; ".join(decision.reasons), code="cannot_roll_back", hint="undo it the way it was done")
     return _begin(
         tx, undoable, incident=incident, mode="button", actor=caller.actor, reason=f"by {via}", confidence=None
     )
+
+
+def _verifying(tx: Tx, change_id: UUID) -> Run | None:
+    return next((run for run in store.runs_of_change(tx, change_id=change_id) if run.state == "verifying"), None)
 
 
 def start(tx: Tx, *, service: Service, environment: str, mode: Mode, caller: Caller, version: str | None = None) -> Run:
@@ -232,11 +236,10 @@ def _say_why_not(tx: Tx, incident: Incident, undoable: Undoable, decision: Decis
     why = "; ".join(decision.reasons)
     data = {"change_id": str(undoable.change.id) if undoable.change else None, "reasons": decision.reasons}
     kept = [reason.split(" ")[0:4] for reason in decision.reasons]  # numbers in it move with every look
-    for entry in ledger.entries(tx, incident_id=incident.id, limit=2000):
-        if entry.name == "rollback.not_automatic":
-            known = [reason.split(" ")[0:4] for reason in entry.data.get("reasons", [])]
-            if known == kept and entry.data.get("change_id") == data["change_id"]:
-                return
+    for entry in ledger.entries(tx, incident_id=incident.id, name="rollback.not_automatic", limit=500):
+        known = [reason.split(" ")[0:4] for reason in entry.data.get("reasons", [])]
+        if known == kept and entry.data.get("change_id") == data["change_id"]:
+            return
     incidents.explain(tx, incident, "rollback.not_automatic", actor=system("rollback"), why=why, data=data)
 
 

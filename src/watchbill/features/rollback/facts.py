@@ -13,7 +13,7 @@ from watchbill.features.changes import Change
 from watchbill.features.incidents import Incident
 from watchbill.features.rollback import logic, store
 from watchbill.features.rollback.logic import Facts
-from watchbill.features.rollback.model import Rules
+from watchbill.features.rollback.model import DONE, Rules
 from watchbill.features.rollback.runners import able_runners
 from watchbill.features.suspects import Ranking
 from watchbill.kernel.errors import Conflict, NotFound
@@ -105,29 +105,46 @@ def gather(tx: Tx, *, undoable: Undoable, incident: Incident | None, ranking: Ra
         rolled_back_lately=[service.name for service in catalog.services(tx, ids=lately)] if lately else [],
         service=undoable.service.name,
         busy=f"rollback {busy.number}" if busy else None,
+        undone=undone_by(tx, undoable=undoable),
         runners=len(able),
     )
+
+
+_NO_ACTS = frozenset({"incident.opened", "alert.joined"})
+"""What people do to tell of trouble, which is not yet doing something about it."""
 
 
 def human_acts(tx: Tx, *, incident: Incident, undoable: Undoable) -> list[str]:
     """What people did since the incident began, each as a sentence.
 
-    An acknowledgement says "it is mine"; a deploy or another change of the service (that is not our own rollback)
-    says that somebody is at work there; so does a rollback that a person began or stopped.
+    An acknowledgement says "it is mine", and so does whatever else a person does in the incident; a deploy or another
+    change of the service (that is not our own rollback) says that somebody is at work there.
     """
     found = []
-    for entry in ledger.entries(tx, incident_id=incident.id, limit=2000):
-        if entry.actor.kind not in ("person", "token"):
-            continue
+    for entry in ledger.entries(tx, incident_id=incident.id, actor_kinds=("person", "token"), limit=200):
         if entry.name == "page.acknowledged":
             found.append("a person has acknowledged the page: it is theirs")
         elif entry.name.startswith("rollback."):
             found.append("a person has begun or stopped a rollback here")
+        elif entry.name not in _NO_ACTS:
+            what = entry.name.partition(".")[2].replace("_", " ")
+            found.append(f"a person is at work in this incident ({what})")
     found += [
         f"{change.title} came since the incident began: somebody is at work"
         for change in newer_changes(tx, since=incident.opened_at, undoable=undoable)
     ]
     return list(dict.fromkeys(found))
+
+
+def undone_by(tx: Tx, *, undoable: Undoable) -> str | None:
+    """Who has put this change back already, as words; None when nobody has."""
+    change = undoable.change
+    if change is None:
+        return None
+    for run in store.runs_of_change(tx, change_id=change.id):
+        if run.state in DONE and run.mode in ("automatic", "button"):
+            return f"rollback {run.number} has put it back already ({run.state.replace('_', ' ')})"
+    return "it is rolled back already" if change.state == "rolled_back" else None
 
 
 def newer_changes(tx: Tx, *, since: datetime, undoable: Undoable) -> list[Change]:

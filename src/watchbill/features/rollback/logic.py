@@ -28,7 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``human_acts`` are sentences, each an act of a person since the incident began; ``automatic_before`` says that
     automation already acted in this incident; ``rolled_back_lately`` are services that automation rolled back within
-    the breaker's window; ``busy`` names a run that holds the service.
+    the breaker's window; ``busy`` names a run that holds the service; ``undone`` says who has put the change back.
     """
 
     rules: Rules
@@ -46,14 +46,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     rolled_back_lately: Collection[str] = ()
     service: str
     busy: str | None = None
+    undone: str | None = None
     runners: int = 0
 
 
 def decide(facts: Facts) -> Decision:
     """Whether to act alone, offer a button, or neither.
 
-    Nothing can be done: no executor, another run holds the service, the change says it cannot be reversed, or the
-    incident is over. Otherwise a button is always offered; acting alone needs every rule to agree.
+    Nothing can be done: no executor, another run holds the service, it is undone already, the change says it cannot be
+    reversed, or the incident is over. Otherwise a button is always offered; acting alone needs every rule to agree.
     """
     impossible = _impossible(facts)
     if impossible:
@@ -75,6 +76,8 @@ def _impossible(facts: Facts) -> list[str]:
         found.append(f"{facts.service} does not say in its manifest how it is rolled back (spec.rollback)")
     if facts.busy is not None:
         found.append(f"{facts.busy} is at it already")
+    if facts.undone is not None:
+        found.append(facts.undone)
     if facts.reversible is False:
         found.append("the change says that it cannot be reversed")
     if not facts.incident_open:

@@ -32,6 +32,8 @@ took it in time), ``unverified`` (done, but nothing could say whether it helped)
 
 BUSY: frozenset[str] = frozenset({"queued", "running"})
 """While a run is in one of these, no other may touch its service."""
+DONE: frozenset[str] = frozenset({"verifying", "succeeded", "recovered", "not_recovered", "unverified"})
+"""The executor did what was asked: once more would undo what was put back."""
 ENDED: frozenset[str] = frozenset(
     {
         "succeeded",

@@ -118,6 +118,9 @@ def breathe(tx: Tx, *, runner: Runner, run_id: UUID, lease: UUID, output: str) -
     run = store.change_run(tx, run, **values)
     due.schedule(tx, kind=WATCH, subject=run.id, due_at=tx.now + logic.LEASE)
     tx.hint(incidents.LIVE, f"rollback:{run.number}")
+    incident = gathering.incident_of(tx, run.incident_id) if output else None
+    if incident is not None:
+        tx.hint(incidents.LIVE, f"incident:{incident.number}")
     if run.cancel_requested is None:
         against = _still_against_while_running(tx, run)
         if against is not None:
@@ -144,9 +147,14 @@ def finish(
 ) -> Run:
     """The executor is done. Success in an incident is not the end: recovery is looked for until ``verify_until``.
 
+    A runner that comes back to a run which was called lost is heard: its word is in the timeline, the name stays.
+
     Raises:
         Conflict: the lease is lost; the run has been given a name already.
     """
+    late = store.run_by_id(tx, id=run_id, lock=True)
+    if late is not None and late.state == "lost" and late.claimed_by == runner.id:
+        return _told_late(tx, late, outcome=outcome, message=message, exit_code=exit_code)
     run = _held(tx, runner=runner, run_id=run_id, lease=lease)
     run = store.change_run(
         tx,
@@ -172,6 +180,19 @@ def finish(
     run = store.change_run(tx, run, state="verifying", verify_until=tx.now + verify_for, verification=chosen)
     due.schedule(tx, kind=VERIFY, subject=run.id, due_at=tx.now)
     explain(tx, run, "rollback.done", why=f"{message[:1000] or 'the executor is done'}; {chosen.chosen}")
+    return run
+
+
+def _told_late(tx: Tx, run: Run, *, outcome: Outcome, message: str, exit_code: int | None) -> Run:
+    if run.exit_code is not None or run.finished_at is not None:
+        return run
+    said = f"its runner came back and says: {outcome.replace('_', ' ')}{f', {message[:500]}' if message else ''}"
+    run = store.change_run(
+        tx, run, finished_at=tx.now, exit_code=exit_code, end_reason=f"{run.end_reason or ''}; {said}"[:1500]
+    )
+    explain(tx, run, "rollback.told_late", why=said, data={"outcome": outcome})
+    if outcome == "succeeded" and run.mode != "dry_run":
+        _record_change(tx, run)
     return run
 
 

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from watchbill.features.rollback.model import BUSY, Rehearsal, Run, Runner, Switch
+from watchbill.features.rollback.model import BUSY, DONE, Rehearsal, Run, Runner, Switch
 from watchbill.runtime.db import Instant, Tx, metadata
 
 runner = sa.Table(
@@ -144,6 +144,16 @@ def runs(tx: Tx, *, service_id: UUID | None = None, incident_id: UUID | None = N
     return [to_run(row) for row in tx.execute(query.order_by(run.c.number.desc()).limit(limit))]
 
 
+def runs_of_change(tx: Tx, *, change_id: UUID) -> list[Run]:
+    """Every run that was to undo this change, newest first."""
+    return [
+        to_run(row)
+        for row in tx.execute(
+            sa.select(run).where(run.c.change_id == change_id).order_by(run.c.number.desc()).limit(50)
+        )
+    ]
+
+
 def busy_run(tx: Tx, *, service_id: UUID) -> Run | None:
     """The run that holds the service."""
     row = tx.execute(
@@ -184,7 +194,7 @@ def last_exercise(tx: Tx, *, service_id: UUID) -> Rehearsal | None:
             run.c.service_id == service_id,
             run.c.mode != "dry_run",
             run.c.finished_at.is_not(None),
-            run.c.state.in_(("verifying", "succeeded", "recovered", "not_recovered", "unverified")),
+            run.c.state.in_(DONE),
         )
         .order_by(run.c.finished_at.desc())
         .limit(1)
