@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from watchbill.cli import gate_away
 from watchbill.cli.client import Client, path_part
 from watchbill.cli.output import Home, Json, emit, rows, when
 
@@ -68,6 +69,7 @@ def start(
     }  # fmt: skip
     with Client.from_environment(home) as client:
         done = client.post("/api/v1/changes/start", {key: value for key, value in body.items() if value is not None})
+        gate_away.tell_notes(client)
     emit(done, json=json, table=_recorded)
 
 
@@ -104,6 +106,7 @@ def finish(
     }  # fmt: skip
     with Client.from_environment(home) as client:
         done = client.post("/api/v1/changes/finish", {key: value for key, value in body.items() if value is not None})
+        gate_away.tell_notes(client)
     emit(done, json=json, table=_recorded)
 
 

@@ -19,10 +19,13 @@ _PHASE: dict[str, Literal["started", "finished", "failed", "cancelled"]] = {
     "terminating": "cancelled",
 }
 
+_MISSING = "<no value>"
+"""What Go's templates write for what is not there: nobody's name when Argo CD syncs by itself."""
+
 
 def parse(body: bytes, headers: Headers) -> Parsed:  # noqa: ARG001  the shape of every format
     """The sync that a notification speaks of. One sync is an application and the time it began."""
-    data = json_object(body)
+    data = {key: value for key, value in json_object(body).items() if value != _MISSING}
     app, phase = text(data, "app"), (text(data, "phase") or "").lower()
     state = _PHASE.get(phase)
     if app is None or state is None:
