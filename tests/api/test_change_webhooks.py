@@ -16,8 +16,9 @@ from litestar.testing import TestClient
 from tests.journeys.stage import Stage
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
-from watchbill.features import changes
+from watchbill.features import alerts, changes
 from watchbill.intake.changes.http import change_router
+from watchbill.runtime import ledger
 from watchbill.runtime.db import Database
 
 
@@ -275,3 +276,32 @@ def test_a_helm_rollback_of_flux_is_a_change_of_its_own_and_undoes_the_upgrade(c
         ("deploy", "1.3.0", "failed"),
         ("rollback", "1.2.3", "finished"),
     ]
+
+
+def test_a_rollback_that_a_pipeline_carries_out_is_one_change_and_marks_what_it_undid(made, github, db):
+    def deployed(id: int, sha: str, minutes: float) -> None:
+        deployment = {"id": id, "sha": sha, "environment": "production", "created_at": _stamp(minutes)}
+        github("deployment", {"deployment": deployment})
+        done = {"state": "success", "updated_at": _stamp(minutes + 2)}
+        github("deployment_status", {"deployment": deployment, "deployment_status": done})
+
+    old, bad = "a" * 40, "b" * 40
+    for id, (sha, minutes) in enumerate(((old, -300), (bad, -60), (old, -10))):
+        deployed(id, sha, minutes)
+    with db.transaction() as tx:
+        undo = changes.record_change(
+            tx,
+            report=changes.ChangeReport(
+                service="payments", state="finished", kind="rollback", external_id="rollback:1", version=old[:12],
+                previous_version=bad[:12],
+            ),
+            integration_id=alerts.builtin_integration(tx, name="rollback").id,
+            source="rollback",
+            actor=ledger.system("test"),
+        )  # fmt: skip
+    assert [(each.kind, each.version, each.state) for each in reversed(_all(db))] == [
+        ("deploy", old[:12], "finished"),
+        ("deploy", bad[:12], "rolled_back"),
+        ("rollback", old[:12], "finished"),
+    ]
+    assert undo.change.source == "github"

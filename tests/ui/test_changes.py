@@ -70,6 +70,10 @@ def test_changes_are_listed_and_the_gate_is_overridden_by_a_signature(shop: Data
         override.click()
         page.get_by_label("Why must it go out?").fill("the sale starts")
         page.get_by_role("button", name="Sign the override").click()
-        expect(page.get_by_text("the sale starts").first).to_be_visible()
+        expect(page.get_by_text("by Alice Abendroth: the sale starts")).to_be_visible()
         with shop.transaction() as tx:
             assert [e.name for e in ledger.newest(tx, name_prefix="gate.")] == ["gate.overridden"]
+        if PICTURES:
+            page.screenshot(path=Path(PICTURES) / "overridden.png", full_page=True)
+        page.locator("#live").get_by_role("button", name="Withdraw").click()
+        expect(page.get_by_text("by Alice Abendroth: the sale starts")).to_have_count(0)

@@ -50,9 +50,12 @@ def _take(
     team_id = service.team_id if service else None
     if found is not None:
         known = found.change
+        folded = logic.fold(known, report, at=at, now=tx.now)
         if found.note:
             _note(tx, known, "reported", found.note, actor, team_id=team_id)
-        folded = logic.fold(known, report, at=at, now=tx.now)
+            after = folded.change or known
+            if after.kind == "rollback" and after.state == "finished" and known.state == "finished":
+                _undo(tx, after, actor)
         if folded.change is None:
             return Recorded(outcome=folded.outcome, change=known, reason=folded.reason)
         store.update_change(tx, folded.change)

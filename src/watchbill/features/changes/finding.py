@@ -80,10 +80,7 @@ def _as_others_told(
         if one.source in sameness.OBSERVERS:
             return _take_over(tx, one, report, integration_id=integration_id, source=source)
         if _is_anothers(tx, one, report, integration_id=integration_id, at=at, source=source):
-            if report.external_id is None:
-                return Found(one)
-            store.write_alias(tx, integration_id=integration_id, external_id=report.external_id, change_id=one.id)
-            return Found(one, f"{source} told it too")
+            return _share(tx, one, report, integration_id=integration_id, source=source)
     return None
 
 
@@ -102,11 +99,25 @@ def _take_over(tx: Tx, one: Change, report: ChangeReport, *, integration_id: UUI
     return Found(taken, f"{one.source} saw it before {source} reported it")
 
 
+def _share(tx: Tx, one: Change, report: ChangeReport, *, integration_id: UUID, source: str) -> Found:
+    """It stays with who told it first, and goes by the other's name, too."""
+    turned = report.kind == "rollback" and one.kind == "deploy"
+    if turned:
+        # A pipeline deployed the old version, and who asked it to says what that was for.
+        one = msgspec.structs.replace(one, kind="rollback", updated_at=tx.now)
+        store.update_change(tx, one)
+    if report.external_id is not None:
+        store.write_alias(tx, integration_id=integration_id, external_id=report.external_id, change_id=one.id)
+    elif not turned:
+        return Found(one)
+    return Found(one, f"{source} told it too, as a {report.kind}")
+
+
 def _is_anothers(tx: Tx, one: Change, report: ChangeReport, *, integration_id: UUID, at: datetime, source: str) -> bool:
     """Whether a change that another sender told is the one reported: of the same version, at the same time, and not
     told by this sender already, who would mean another one by another identity.
     """
-    if one.kind != report.kind or not (
+    if not (
         sameness.names_version(one, report.version)
         or any(sameness.same_version(one.version, commit) for commit in report.commits)
     ):
