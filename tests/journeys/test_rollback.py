@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from tests.journeys.rollback_stage import ROLL_BACK, RollbackStage
 from watchbill.features import catalog, identity, incidents, paging, rollback
 from watchbill.features.identity import Caller
+from watchbill.features.suspects import duties as suspect_duties
 from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.errors import Conflict, Forbidden, Unauthenticated
 from watchbill.kernel.ids import new_id
@@ -88,6 +90,39 @@ def test_a_team_that_did_not_say_so_gets_a_button_and_pressing_it_twice_is_once(
     assert [run.state for run in stage.runs()] == ["recovered"]
     with stage.db.transaction() as tx, pytest.raises(Conflict, match="rollback 1 has put it back already"):
         rollback.press(tx, change_id=change_id, incident=None, caller=stage.caller("bob"), via="test")
+
+
+def test_one_reply_undoes_what_the_page_named_and_nothing_else(stage: RollbackStage) -> None:
+    bad_deploy(stage)
+    number = "+4915112345678"
+    with stage.db.transaction() as tx:
+        person = stage.people["alice"]
+        for method in identity.contact_methods(tx, person_ids=[person])[person]:
+            identity.remove_contact_method(
+                tx, person_id=person, contact_method_id=method.id, actor=ledger.system("test")
+            )
+        identity.add_contact_method(tx, person_id=person, channel="sms", address=number, actor=ledger.system("test"))
+    stage.pass_time(MINUTE)
+    assert "Roll back payments v2: reply 'undo 1'." in stage.sent[0][1].short
+
+    def reply(text: str, address: str = number) -> str:
+        with stage.db.transaction() as tx:
+            return rollback.answer_text(tx, channel="sms", address=address, text=text, via="text message").text
+
+    assert reply("undo 1", "+4915100000000") == "Nothing was sent here about incident 1 in the last day."
+    assert reply("undo 1 v9").startswith("Incident 1: no suspect is of version v9; the first is payments v2")
+    assert "'undo 12' rolls its probable cause back" in reply("what?")
+    with stage.db.transaction() as tx:  # by now another change is first
+        incident = incidents.incident_by_number(tx, number=1)
+        ranking = rollback.ranking_of(tx, incident=incident)
+        assert ranking is not None
+        other = msgspec.structs.replace(ranking.suspects[0], change_id=new_id(), version="v7")
+        moved = msgspec.structs.replace(ranking, suspects=[other, *ranking.suspects])
+        suspect_duties.write(tx, incident=incident, found=moved, looks=9, verdicts={})
+    assert reply("Undo 1.").endswith("Reply 'undo 1 v7' to roll it back.")
+    assert stage.runs() == []
+    assert reply("undo 1 v2") == reply("undo 1 v2!") == "Rollback 1 of payments v2 to v1 is queued."
+    assert [(run.mode, run.reason) for run in stage.runs()] == [("button", "by text message")]
 
 
 def test_a_note_in_a_storm_leaves_it_to_the_person(stage: RollbackStage) -> None:

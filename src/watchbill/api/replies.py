@@ -17,7 +17,7 @@ from litestar.params import FromPath
 
 from watchbill.api.given import GivenDb, GivenSettings, GivenSigner
 from watchbill.channels import mattermost, twilio
-from watchbill.features import identity, paging
+from watchbill.features import identity, paging, rollback
 from watchbill.features.paging import Answered
 from watchbill.kernel.errors import Forbidden
 from watchbill.runtime.config import Settings
@@ -105,7 +105,7 @@ def _note(db: Database, notification_id: UUID, delivered: bool | None, detail: s
 
 @post("/reply/twilio/sms", opt=_ACT, status_code=200)
 async def sms(request: AnyRequest, db: GivenDb, settings: GivenSettings) -> Response[str]:
-    """A text message came in: ``ack 12`` and the like."""
+    """A text message came in: ``ack 12``, ``undo 12`` and the like."""
     form = await _twilio_form(request, settings)
     answered = await sync_to_thread(_answer_text, db, form.get("From", ""), form.get("Body", ""))
     return Response(twilio.texted(answered.text), media_type=_XML)
@@ -113,7 +113,7 @@ async def sms(request: AnyRequest, db: GivenDb, settings: GivenSettings) -> Resp
 
 def _answer_text(db: Database, number: str, text: str) -> Answered:
     with db.transaction() as tx:
-        return paging.answer_text(tx, channel="sms", address=number, text=text, via="text message")
+        return rollback.answer_text(tx, channel="sms", address=number, text=text, via="text message")
 
 
 class Pressed(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import structlog
 
 from watchbill.channels import Context as ChannelContext
 from watchbill.channels import slack, telegram
-from watchbill.features import identity, paging
+from watchbill.features import identity, paging, rollback
 from watchbill.kernel.errors import WatchbillError
 from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database
@@ -166,3 +166,17 @@ def _updated(db: Database, context: ChannelContext, update: dict[str, Any]) -> N
     elif message is not None and str(message.get("text", "")).startswith("/start"):
         chat = message["chat"]["id"]
         telegram.call(context, "sendMessage", {"chat_id": chat, "text": _HELP.format(chat)})
+    elif message is not None and message.get("text") and message.get("chat", {}).get("type", "private") == "private":
+        chat = message["chat"]["id"]
+        said = answer_text(db, address=str(chat), text=str(message["text"])[:200])
+        telegram.call(context, "sendMessage", {"chat_id": chat, "text": said})
+
+
+def answer_text(db: Database, *, address: str, text: str) -> str:
+    """What to say to a message that somebody wrote: ``ack 12``, ``undo 12``. Never raises on what a chat may send."""
+    try:
+        with db.transaction() as tx:
+            found = rollback.answer_text(tx, channel="telegram", address=address, text=text, via="Telegram")
+            return found.text
+    except WatchbillError as error:
+        return f"That did not work: {error.problem.message}. Please try again."

@@ -41,11 +41,15 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceAction(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that can be done about a line of evidence; ``name`` says what, ``subject`` to which thing."""
+    """Something that can be done about a line of evidence; ``name`` says what, ``subject`` to which thing.
+
+    ``reply`` is the word that asks for it in a text message (empty: by link only).
+    """
 
     name: str
     subject: UUID
     label: str
+    reply: str = ""
 
 
 class EvidenceLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,10 @@ from watchbill.features.paging.answers import (
     Answered,
     answer_notification,
     answer_text,
+    incidents_in,
     note_delivery,
+    notified_at,
+    prove,
 )
 from watchbill.features.paging.duties import page_duties, routing_duties
 from watchbill.features.paging.handing import (
@@ -84,10 +87,12 @@ __all__ = [
     "hand_over",
     "incident_detail",
     "incident_list",
+    "incidents_in",
     "interruptions",
     "last_resort_problem",
     "merge_incident",
     "note_delivery",
+    "notified_at",
     "open_action",
     "open_link",
     "page_duties",
@@ -99,6 +104,7 @@ __all__ = [
     "policy_of",
     "policy_of_team",
     "preview",
+    "prove",
     "reassign",
     "reopen_incident",
     "resolve_incident",

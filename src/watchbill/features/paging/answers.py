@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from watchbill.features import identity, incidents
 from watchbill.features.identity import Caller
+from watchbill.features.incidents import Incident
 from watchbill.features.paging import actions, escalation, outbox, rights, store
 from watchbill.features.paging.model import Notification
 from watchbill.kernel.errors import Conflict, Forbidden, NotFound, WatchbillError
@@ -117,7 +118,7 @@ def answer_text(tx: Tx, *, channel: str, address: str, text: str, via: str) -> A
     reply = read_reply(text)
     if reply is None:
         return Answered(done=False, text="Reply 'ack 12' to acknowledge incident 12, or 'resolve 12'.")
-    latest = _latest(tx, channel=channel, address=address, number=reply.number)
+    latest = notified_at(tx, channel=channel, address=address, number=reply.number)
     if latest is None:
         which = f"incident {reply.number}" if reply.number is not None else "a page"
         return Answered(done=False, text=f"Nothing was sent to this number about {which} in the last day.")
@@ -133,7 +134,8 @@ def answer_text(tx: Tx, *, channel: str, address: str, text: str, via: str) -> A
     return answer_notification(tx, notification_id=latest.bundle_id or latest.id, action=reply.action, via=via)
 
 
-def _latest(tx: Tx, *, channel: str, address: str, number: int | None) -> Notification | None:
+def notified_at(tx: Tx, *, channel: str, address: str, number: int | None) -> Notification | None:
+    """The newest notification of a person that went to this address in the last day, of one incident or of any."""
     sent = store.notification
     wanted = (
         sa.select(sent)
@@ -155,6 +157,17 @@ def _latest(tx: Tx, *, channel: str, address: str, number: int | None) -> Notifi
         wanted = wanted.where(sent.c.page_id.in_(pages))
     row = tx.execute(wanted).one_or_none()
     return None if row is None else store.to_notification(row)
+
+
+def incidents_in(tx: Tx, *, notification: Notification) -> list[Incident]:
+    """The incidents that the message of a notification was about: several when it carried several pages."""
+    found: dict[UUID, Incident] = {}
+    for id in outbox.bundle_of(tx, notification_id=notification.bundle_id or notification.id):
+        known = store.notification_with_page(tx, notification_id=id)
+        incident = incidents.incident_by_id(tx, incident_id=known[1].incident_id) if known else None
+        if incident is not None:
+            found[incident.id] = incident
+    return list(found.values())
 
 
 def prove(tx: Tx, *, notification: Notification) -> None:

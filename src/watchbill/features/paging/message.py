@@ -15,11 +15,15 @@ from watchbill.runtime.messages import Message
 
 
 class Evidence(NamedTuple):
-    """A line that helps, and a link that acts on it (empty: there is nothing to do about it from here)."""
+    """A line that helps, and a link that acts on it (empty: there is nothing to do about it from here).
+
+    ``reply`` is the word that does the same by a text message.
+    """
 
     text: str
     label: str = ""
     url: str = ""
+    reply: str = ""
 
 
 def compose(
@@ -66,7 +70,7 @@ def compose(
         incident_url=incident_url,
         idempotency_key=f"{notification.id}",
         reference=f"{notification.id}",
-        short=_short(incident, acknowledge_url),
+        short=_short(incident, acknowledge_url, evidence),
         spoken=_spoken(incident, team_name),
         payload={
             "type": "page",
@@ -91,10 +95,13 @@ def compose(
     )
 
 
-def _short(incident: Incident, acknowledge_url: str) -> str:
+def _short(incident: Incident, acknowledge_url: str, evidence: Sequence[Evidence]) -> str:
     """For a text message: the title is cut so that the whole is one or two segments beside the link."""
     title = incident.title if len(incident.title) <= 90 else incident.title[:89] + "…"
-    return f"[{incident.severity}] {title}. Reply 'ack {incident.number}' or {acknowledge_url}"
+    act = next(
+        (f" {found.label[:50]}: reply '{found.reply} {incident.number}'." for found in evidence if found.reply), ""
+    )
+    return f"[{incident.severity}] {title}.{act} Reply 'ack {incident.number}' or {acknowledge_url}"
 
 
 def _spoken(incident: Incident, team_name: str) -> str:

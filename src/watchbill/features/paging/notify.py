@@ -157,11 +157,11 @@ class SendNotification:
     def _evidence(self, tx: Tx, incident: Incident, person_id: UUID) -> list[Evidence]:
         found = []
         for line in incidents.evidence_of(tx, incident_id=incident.id):
-            url = label = ""
+            url = label = reply = ""
             if line.action is not None:
-                label = line.action.label
+                label, reply = line.action.label, line.action.reply
                 url = self._links.action(person_id=person_id, incident_id=incident.id, action=line.action, now=tx.now)
-            found.append(Evidence(line.text, label, url))
+            found.append(Evidence(line.text, label, url, reply))
         return found
 
     def perform(self, job: Job) -> SendOutcome:

@@ -21,6 +21,7 @@ from watchbill.features.rollback.model import (
     Witness,
 )
 from watchbill.features.rollback.plans import EXECUTORS, SECRET_PATTERN
+from watchbill.features.rollback.replies import answer_text
 from watchbill.features.rollback.runners import (
     ALIVE_FOR,
     able_runners,
@@ -61,6 +62,7 @@ __all__ = [
     "VerifyRun",
     "Witness",
     "able_runners",
+    "answer_text",
     "authenticate_runner",
     "breathe",
     "cancel",

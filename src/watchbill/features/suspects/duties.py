@@ -23,6 +23,8 @@ RANK = "incident.suspects"
 SOURCE = "suspects"
 ROLL_BACK = "rollback"
 """The name of the action on a line of evidence."""
+REPLY = "undo"
+"""The word that does the same by a reply."""
 _STOP_AFTER = timedelta(hours=2)
 _PATH_KEPT = timedelta(minutes=2)
 """What traces show of the path is asked for again after this."""
@@ -56,7 +58,7 @@ def write(tx: Tx, *, incident: Incident, found: Ranking, looks: int, verdicts: d
         action = None
         if top.service_id is not None and top.reversible is not False:
             label = f"Roll back {top.service} {top.version or ''}".strip()
-            action = EvidenceAction(name=ROLL_BACK, subject=top.change_id, label=label)
+            action = EvidenceAction(name=ROLL_BACK, subject=top.change_id, label=label, reply=REPLY)
         said = [EvidenceLine(text=line, action=action)]
     incidents.put_evidence(tx, incident=incident, source=SOURCE, lines=said)
     if line is not None and found.suspects[0].change_id != before:
