@@ -229,6 +229,7 @@ def test_a_deployment_that_waited_begins_when_it_was_approved_and_knows_by_whom(
 
 
 def test_a_deploy_that_its_workflow_its_deployment_and_its_pipeline_tell_is_one(client, token, github, db):
+    """deploy.once"""
     def run(action: str, id: int = 77) -> None:
         shown = {"id": id, "run_attempt": 1, "name": "Deploy", "head_sha": SHA, "conclusion": "success",
                  "run_started_at": _stamp(-9), "updated_at": _stamp(-3)}  # fmt: skip

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import watchbill.processes.heartbeat  # noqa: F401  its metric
-from watchbill.features import alerts
+from watchbill.features import alerts, changes
 from watchbill.features.paging import SendNotification, page_duties, routing_duties
+from watchbill.processes.kubernetes_watch import WatchCollector
 from watchbill.runtime import due, metrics
 from watchbill.runtime.db import Database
 from watchbill.runtime.loops import Loop
@@ -47,12 +50,15 @@ def test_every_metric_that_a_rule_asks_for_is_exposed_by_a_process(db: Database)
     Loop("slo.evaluate", lambda: 0).run_once()
     with db.transaction() as tx:
         due.schedule(tx, kind=alerts.ROUTE, subject="test", due_at=tx.now)
-    collector = metrics.BacklogCollector(db)
-    metrics.registry.register(collector)
+        changes.take_watch(tx, cluster="c1", namespace="", holder="test", lease=uuid4(), lease_for=timedelta(minutes=1))
+    collectors = (metrics.BacklogCollector(db), WatchCollector(db))
+    for collector in collectors:
+        metrics.registry.register(collector)
     try:
         families = list(text_string_to_metric_families(metrics.exposition().decode()))
     finally:
-        metrics.registry.unregister(collector)
+        for collector in collectors:
+            metrics.registry.unregister(collector)
     exposed = {sample.name for family in families for sample in family.samples}
     exposed |= {f"{family.name}_total" for family in families if family.type == "counter"}
     asked = set(re.findall(r"\bwatchbill_\w+", "\n".join(expressions())))

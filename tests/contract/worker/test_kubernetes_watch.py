@@ -143,6 +143,7 @@ def test_a_rollout_is_told_from_its_start_to_its_end_and_nothing_else_is(
 def test_a_restart_misses_nothing_and_tells_nothing_twice(
     api: KubeApi, db: Database, cluster: Callable[..., DeploymentWatcher]
 ) -> None:
+    """deploy.kubernetes"""
     api.roll_out("payments", "registry.test/payments:v1")
     with running(cluster()):
         until(is_watching(db, api))

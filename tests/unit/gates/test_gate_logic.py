@@ -125,3 +125,11 @@ def test_a_signature_opens_a_door_that_is_closed_because_nobody_knows():
     assert [reason.code for reason in signed.reasons] == ["override", "unmeasured"]
     left = facts(unmeasured, overrides=(override(),))
     assert gates.decide(left, now=NOW).answer == "unknown", "where nothing is shut no signature is used"
+
+
+def test_traffic_that_stays_away_stops_a_deploy_and_is_called_so():
+    silent = SloFact(name="a", state="firing", tier="page", remaining=0.9, traffic_lost=True)
+    decision = gates.decide(facts(silent), now=NOW)
+    assert (decision.answer, decision.reasons[0].says) == ("no-go", "a has lost its traffic")
+    theirs = gates.decide(facts(msgspec.structs.replace(silent, exempt="incident 7 of db")), now=NOW)
+    assert theirs.answer == "go"

@@ -109,6 +109,14 @@ def _slos(facts: Facts) -> Iterator[Reason]:
 def _burn(policy: Policy, slo: SloFact) -> Iterator[Reason]:
     if slo.state != "firing" or policy.burn == "never" or (policy.burn == "page" and slo.tier != "page"):
         return
+    if slo.traffic_lost:
+        yield Reason(
+            code="traffic_exempt" if slo.exempt else "traffic",
+            effect="notes" if slo.exempt else "stops",
+            says=f"{slo.name} has lost its traffic" + (f", because of {slo.exempt}" if slo.exempt else ""),
+            change="" if slo.exempt else "it goes when requests come again; a fix (--fix) or a rollback goes now",
+        )
+        return
     rate = f" at {slo.burn:.1f} times the sustainable rate" if slo.burn is not None else ""
     if slo.exempt:
         yield Reason(code="burn_exempt", effect="notes", says=f"{slo.name} burns{rate}, because of {slo.exempt}")

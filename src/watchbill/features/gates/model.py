@@ -65,6 +65,8 @@ class SloFact(msgspec.Struct, frozen=True, kw_only=True):
     own_remaining: float | None = None
     reason: str = ""
     exempt: str | None = None
+    traffic_lost: bool = False
+    """It fires because its requests stay away, not because they fail."""
     back_at: datetime | None = None
 
 

@@ -93,7 +93,13 @@ def _slo_fact(tx: Tx, service: catalog.Service, view: slo.SloView, policy: Polic
         return SloFact(name=name, state=None)
     remaining = None if state.budget_remaining is None else float(state.budget_remaining)
     fact = SloFact(
-        name=name, state=state.state, tier=state.tier, burn=state.burn, remaining=remaining, reason=state.reason
+        name=name,
+        state=state.state,
+        tier=state.tier,
+        burn=state.burn,
+        remaining=remaining,
+        reason=state.reason,
+        traffic_lost=state.state == "firing" and state.cause == "traffic",
     )
     limit = None if policy.budget_below is None else policy.budget_below / 100
     spent = remaining is not None and limit is not None and remaining <= limit
