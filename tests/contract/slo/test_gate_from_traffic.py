@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.contract.telemetry.test_counts import spans
+from tests.journeys.stage import Stage
 from tests.serving import serving
 from watchbill.api.app import create_app
 from watchbill.api.pools import Lanes
@@ -68,6 +69,7 @@ class Live:
 
     def __init__(self, otlp: str, evaluator: Evaluator, clock: VirtualClock) -> None:
         self.otlp, self.evaluator, self.clock = otlp, evaluator, clock
+        self.stage = Stage(evaluator.db, clock)
 
     def minutes(self, number: int, *, failing: float = 0.0, services: tuple[str, ...] = tuple(PATHS)) -> None:
         """A hundred requests a minute to each service; then they are evaluated."""
@@ -85,6 +87,13 @@ class Live:
         assert httpx.post(f"{self.otlp}/v1/traces", content=body, headers=kind).status_code == 200
         self.clock.advance(timedelta(minutes=number))
         self.evaluator.evaluate_once()
+
+    def deploy(self, version: str) -> None:
+        """Told by the command, at the clock's time."""
+        for verb in ("start", "finish"):
+            told = ["deploy", verb, "payments", "--version", version, "--at", self.clock.now().isoformat(), "--json"]
+            ran = CliRunner().invoke(watchbill, told)
+            assert ran.exit_code == 0, ran.output
 
     def gate(self, service: str, *options: str) -> tuple[int, dict[str, Any]]:
         ran = CliRunner().invoke(watchbill, ["gate", service, "--json", *options])
@@ -125,6 +134,7 @@ def test_traffic_that_burns_the_budget_shuts_the_gate_and_what_ends_it_is_said(l
     assert (code, answer["answer"], codes(answer, "unknown")) == (2, "unknown", ["stale", "unmeasured"])
     live.minutes(12)
     assert live.gate("payments")[0] == 0, live.gate("payments")
+    live.deploy("v83")
     live.minutes(4, failing=0.3)
     code, answer = live.gate("payments", "--version", "v84")
     assert (code, answer["answer"], answer["proceed"]) == (1, "no-go", False)
@@ -141,9 +151,23 @@ def test_traffic_that_burns_the_budget_shuts_the_gate_and_what_ends_it_is_said(l
     assert "it goes when the burn stops" in shown.stdout
     assert live.gate("cart")[0] == 0
     assert live.gate("payments", "--fix")[0] == live.gate("payments", "--rollback")[0] == 0
+    live.stage.work()  # the burn opens an incident
     live.minutes(40)
+    assert codes(live.gate("payments")[1], "stops") == ["budget", "incident"], "nobody has resolved it yet"
+    assert CliRunner().invoke(watchbill, ["incident", "resolve", "1", "--json"]).exit_code == 0
     code, answer = live.gate("payments")
     assert (code, codes(answer, "stops")) == (1, ["budget"]), "the burn is over; what was spent is spent"
+    live.deploy("v84")  # against its advice
+    live.minutes(1)
+    live.stage.fire("cards fail", service="payments")
+    live.minutes(15)
+    past = live.gate("payments", "--dry-run", "--since", "7d")[1]
+    assert [(line["version"], line["answer"], line["avoided"]) for line in past["deploys"]] == [
+        ("v83", "go", []),
+        ("v84", "no-go", [2]),
+    ]
+    assert (past["stopped"], past["unknown"], past["avoided"]) == (1, 0, [2])
+    assert "error budget left" in past["deploys"][1]["summary"]
 
 
 def test_the_gate_says_unknown_when_coverage_is_gone_and_the_tier_decides(live: Live) -> None:
