@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.journeys.rollback_stage import ROLL_BACK, RollbackStage
-from watchbill.features import catalog, identity, incidents, paging, rollback
+from watchbill.features import catalog, identity, incidents, paging, rollback, suspects
 from watchbill.features.identity import Caller
 from watchbill.features.suspects import duties as suspect_duties
 from watchbill.kernel.clock import VirtualClock
@@ -288,6 +288,34 @@ def test_a_change_that_only_traces_place_on_the_path_is_found_and_undone(stage: 
     assert found is not None
     said = [each.text for each in found.suspects[0].evidence if each.kind == "path"]
     assert said == ["what hurts depends on vault directly, as 200 traces show; no manifest says so"]
+
+
+def test_every_deploy_is_judged_while_it_rolls_out_and_told_once(stage: RollbackStage) -> None:
+    for name in ("good", "bad"):
+        stage.service(name, owner="payments")
+    stage.pass_time(MINUTE)
+    stage.deploy("good", "v2")
+    deployed = stage.deploy("bad", "v2", bad=0.4)
+    assert deployed is not None
+    stage.pass_time(4 * MINUTE)
+    for _ in range(2):
+        suspects.judge_rollouts(stage.db, stage.world)
+    with stage.db.transaction() as tx:
+        kept = {name: suspects.verdicts_of(tx, service_id=stage.services[name]) for name in ("good", "bad")}
+        told = ledger.entries(tx, subject=("change", deployed.id))
+    assert {name: [one.verdict.answer for one in found] for name, found in kept.items()} == {
+        "good": ["no worse"],
+        "bad": ["worse"],
+    }
+    assert [(entry.data["answer"], entry.why) for entry in told if entry.name == "change.judged"] == [
+        ("worse", kept["bad"][0].verdict.words)
+    ]
+    stage.world.away = True
+    suspects.judge_rollouts(stage.db, stage.world)
+    stage.pass_time(30 * MINUTE)
+    stage.world.away = False
+    with stage.db.transaction() as tx:
+        assert suspects.young_rollouts(tx) == []
 
 
 def test_a_fourth_service_within_ten_minutes_opens_the_breaker(stage: RollbackStage) -> None:

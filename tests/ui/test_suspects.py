@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,10 @@ from playwright.sync_api import expect
 
 from tests.ui import seed
 from tests.ui.conftest import SignIn
-from watchbill.features import alerts, changes, incidents
+from watchbill.features import alerts, changes, incidents, rollback, slo
 from watchbill.features.changes import ChangeReport
-from watchbill.features.suspects import Point
+from watchbill.features.rollback import store as rollback_store
+from watchbill.features.suspects import Point, store
 from watchbill.features.suspects import duties as ranking
 from watchbill.features.suspects.logic import rank
 from watchbill.features.suspects.reads import candidates_of
@@ -66,6 +68,10 @@ def suspected(shop: Database) -> Database:
             comparisons={deployed.id: short(verdict)},
         )
         ranking.write(tx, incident=incident, found=found, looks=1, verdicts={deployed.id: verdict})
+        assert deployed.service_id is not None
+        store.keep_verdict(
+            tx, id=deployed.id, service_id=deployed.service_id, environment="production", found=verdict
+        )
     return shop
 
 
@@ -86,6 +92,53 @@ def test_the_probable_cause_is_shown_with_its_chart_and_undone_from_there(suspec
     expect(page.locator(".timeline li").first).to_contain_text("asked for a rollback of payments to v83")
     card.get_by_role("button", name="Stop it").click()
     expect(card).to_contain_text("Cancelled")
+
+
+def test_the_service_shows_how_its_rollout_is_judged_and_the_incident_how_recovery_is(
+    suspected: Database, sign_in: SignIn
+) -> None:
+    with suspected.transaction() as tx:
+        incident = _open_incident(tx)
+        [objective] = [v.slo for v in slo.slos(tx) if v.operation == "charge card" and v.slo.name == "availability"]
+        witness = rollback.Witness(
+            slo_id=objective.id, operation_id=objective.operation_id, objective="availability",
+            name="payments · charge card (availability)", cause="burn", factor=14.4, budget_share=0.001,
+            window_seconds=300,
+        )  # fmt: skip
+        words = f"{witness.name} burns 21× (it alerts from 14×), 400× before: 60 of 2900 failed in 5m"
+        verification = rollback.Verification(
+            rule="burn", chosen=f"{witness.name} must burn under the alert's threshold for 5m", witnesses=[witness],
+            findings=[rollback.Finding(witness=witness, answer="over", words=words)], looked_at=tx.now,
+        )  # fmt: skip
+        top = rollback.ranking_of(tx, incident=incident)
+        assert top is not None
+        caller = seed.caller(tx, "alice@example.org")
+        run = rollback.press(
+            tx, change_id=top.suspects[0].change_id, incident=incident, caller=caller, via="screen"
+        )
+        rollback_store.change_run(tx, run, state="verifying", finished_at=tx.now, verification=verification)
+    page = sign_in("alice@example.org", to=f"/incidents/{incident.number}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.reload()
+    card = page.locator("section", has=page.get_by_role("heading", name="Probable cause"))
+    expect(card).to_contain_text("Judged by: payments · charge card (availability) must burn under")
+    expect(card).to_contain_text("60 of 2900 failed in 5m")
+    wide = page.evaluate("""[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 361)
+        .map(e => e.tagName + '.' + e.className).slice(0, 9)""")
+    assert wide == []
+    page.goto(page.url.rpartition("/incidents/")[0] + "/services/payments")
+    judged = page.locator("section", has=page.get_by_role("heading", name="Rollouts, judged"))
+    expect(judged).to_contain_text("v84 is worse than v83")
+    expect(judged.locator("canvas").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{folder}/service-360.png", full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.screenshot(path=f"{folder}/service-1280.png", full_page=True)
+        page.goto(page.url.rpartition("/services/")[0] + f"/incidents/{incident.number}")
+        page.screenshot(path=f"{folder}/incident-1280.png", full_page=True)
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.screenshot(path=f"{folder}/incident-360.png", full_page=True)
 
 
 def test_the_switch_is_on_the_page_of_rollbacks_and_asks_why(suspected: Database, sign_in: SignIn) -> None:

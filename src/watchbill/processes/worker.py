@@ -68,6 +68,7 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
     return [
         *sending_loops("suspects", db, duty, threads=_SENDERS),
         inside_loop("rollbacks", db, rollback.duties()),
+        Loop("rollouts", lambda: suspects.judge_rollouts(db, observer), idle_seconds=_MINUTE / 2),
         *sending_loops("recoveries", db, rollback.VerifyRun(observer=observer), threads=1),
     ]
 

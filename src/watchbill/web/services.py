@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery
 
 from watchbill.features import catalog, evidence, oncall, paging, slo
 from watchbill.kernel.errors import NotFound
-from watchbill.web import changes, incidents, shell, slo_charts
+from watchbill.web import changes, incidents, shell, slo_charts, suspects
 from watchbill.web.shell import AnyRequest, GivenWeb
 
 SHOWN = 200
@@ -88,6 +88,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             ),
             observer=slo.observer_note(screen.tx),
             delivery=changes.of_service(screen, service),
+            verdicts=suspects.of_service(screen, service),
             evidence=evidence.evidence_of(screen.tx, service=service),
         )
 

@@ -72,6 +72,19 @@ def _shown(tx: Tx, suspect: Suspect, incident: Incident, ranking: Ranking, verdi
     )
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict on a version of a service, with its chart."""
+
+    stored: suspects.StoredVerdict
+    chart: str | None
+
+
+def of_service(screen: Screen, service: catalog.Service) -> list[Judged]:
+    """The newest verdicts on a service's versions; only the first is drawn."""
+    found = suspects.verdicts_of(screen.tx, service_id=service.id, limit=3)
+    return [Judged(stored=one, chart=chart(one.verdict) if at == 0 else None) for at, one in enumerate(found)]
+
+
 def chart(verdict: Verdict, suspect: Suspect | None = None) -> str | None:
     """The bad share of each version over time, as uPlot wants it; None without points."""
     times = sorted({point.at for point in verdict.points})

@@ -17,6 +17,7 @@ from watchbill.features.suspects.model import (
     Verdict,
 )
 from watchbill.features.suspects.reads import measurement_of
+from watchbill.features.suspects.rollouts import judge_rollouts, young_rollouts
 from watchbill.features.suspects.store import StoredVerdict, insert_verdict, read_ranking, verdicts_of
 from watchbill.features.suspects.verdict import Gate, judge_before_after, judge_samples, judge_versions
 
@@ -40,6 +41,7 @@ __all__ = [
     "insert_verdict",
     "judge_before_after",
     "judge_measured",
+    "judge_rollouts",
     "judge_samples",
     "judge_versions",
     "line_of",
@@ -49,4 +51,5 @@ __all__ = [
     "read_ranking",
     "title_of",
     "verdicts_of",
+    "young_rollouts",
 ]

@@ -80,6 +80,15 @@ def insert_verdict(tx: Tx, *, id: UUID, service_id: UUID, environment: str, foun
     )
 
 
+def keep_verdict(tx: Tx, *, id: UUID, service_id: UUID, environment: str, found: Verdict) -> str | None:
+    """Write the newest verdict under this id; returns the answer of the one before it."""
+    before: str | None = tx.execute(sa.select(verdict.c.answer).where(verdict.c.id == id).with_for_update()).scalar()
+    values = {"answer": found.answer, "found": msgspec.to_builtins(found), "created_at": tx.now}
+    statement = insert(verdict).values(id=id, service_id=service_id, environment=environment, **values)
+    tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    return before
+
+
 def verdicts_of(tx: Tx, *, service_id: UUID, limit: int = 20) -> list[StoredVerdict]:
     """Newest first."""
     rows = tx.execute(
