@@ -13,6 +13,7 @@ from watchbill.features import telemetry
 from watchbill.features.slo import slicing
 from watchbill.features.slo.definitions import Definition, slice_of, window_seconds_of
 from watchbill.features.slo.history import CountHistory, Ints
+from watchbill.features.slo.left_out import LeftOut, covered
 
 _CELLS = 50_000
 """Slices of all SLOs together that are read at once."""
@@ -69,7 +70,16 @@ def count(
     begin, end = _at(first, width), _at(last + 1, width)
     counts = _read(source, definitions, begin, end, width, derive=derive)
     reported = source.reported(start=begin, end=end, slice_seconds=width)
-    bad, total, measured = _table(definitions, counts, reported, first=first, last=last, width=width)
+    bad, total, measured = _table(
+        definitions,
+        counts,
+        reported,
+        first=first,
+        last=last,
+        width=width,
+        left_out=history.left_out,
+        since=history.current - history.fine_slices + 1,
+    )
     history.update(
         rows=np.repeat(rows, last - first + 1),
         slices=np.tile(np.arange(first, last + 1), rows.size),
@@ -97,7 +107,9 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
         if not reported and not given:
             continue
         counts = _read(source, definitions, begin, end, width, derive=False)
-        bad, total, measured = _table(definitions, counts, reported, first=first, last=until, width=width)
+        bad, total, measured = _table(
+            definitions, counts, reported, first=first, last=until, width=width, left_out=history.left_out
+        )
         places = np.repeat(rows, until - first + 1), np.tile(np.arange(first, until + 1), rows.size)
         if until < oldest_fine:
             history.load_old(
@@ -144,10 +156,13 @@ def _table(
     first: int,
     last: int,
     width: int,
+    left_out: LeftOut,
+    since: int = 0,
 ) -> tuple[Ints, Ints, Ints]:
     """(bad, total, measured) of shape (SLOs, slices). Weighted counts are rounded to whole events, once, here.
 
-    Without a row of its own a slice is measured when somebody else reported: then there was no traffic.
+    Without a row of its own a slice is measured when somebody else reported: then there was no traffic. What is
+    excluded is empty, and what it held goes to ``left_out``, from slice ``since`` on.
     """
     place: dict[tuple[UUID, str], int] = {
         (definition.slo.operation_id, definition.slo.name): row for row, definition in enumerate(definitions)
@@ -172,11 +187,60 @@ def _table(
         total[row, column] = whole = int(counted.total + 0.5)
         bad[row, column] = min(max(int(counted.total - counted.good + 0.5), 0), whole)
     for index, definition in enumerate(definitions):
-        if definition.slo.measure is not None and definition.slo.measure.method != "occurrences":
-            slicing.slice_row(
-                definition.slo.measure, bad[index], total[index], measured[index], first=first, slice_seconds=width
-            )
+        counts_of = bad[index], total[index], measured[index]
+        if definition.excluded:
+            _leave_out(definition, counts_of, first=first, width=width, left_out=left_out, since=since)
+        else:
+            _slice(definition, *counts_of, first=first, width=width)
     return bad, total, measured
+
+
+def _slice(definition: Definition, bad: Ints, total: Ints, measured: Ints, *, first: int, width: int) -> None:
+    measure = definition.slo.measure
+    if measure is not None and measure.method != "occurrences":
+        slicing.slice_row(measure, bad, total, measured, first=first, slice_seconds=width)
+
+
+def _leave_out(
+    definition: Definition,
+    counts: tuple[Ints, Ints, Ints],
+    *,
+    first: int,
+    width: int,
+    left_out: LeftOut,
+    since: int,
+) -> None:
+    """Empty the excluded slices in place. A time slice is then judged by what of it is not excluded."""
+    bad, total, measured = counts
+    hidden = covered(definition.excluded, first=first, count=bad.size, slice_seconds=width)
+    all_bad, all_total = bad.copy(), total.copy()
+    bad[hidden] = total[hidden] = 0
+    _slice(definition, all_bad, all_total, measured.copy(), first=first, width=width)
+    _slice(definition, bad, total, measured, first=first, width=width)
+    known = measured.astype(bool)
+    begin = max(since - first, 0)
+    left_out.write(
+        definition.slo.id,
+        first=first + begin,
+        bad=np.where(known, all_bad - bad, 0)[begin:],
+        total=np.where(known, all_total - total, 0)[begin:],
+    )
+
+
+def read_slices(
+    source: CountSource, definitions: Sequence[Definition], *, start: datetime, end: datetime, width: int
+) -> tuple[int, Ints, Ints, LeftOut]:
+    """(first slice, bad, total, what is left out) of [start, end) as counted before; arrays of shape (SLOs, slices)."""
+    first, until = slice_of(start, width), slice_of(end, width)
+    first -= first % slicing.longest([definition.slo for definition in definitions], width)
+    begin, stop = _at(first, width), _at(until, width)
+    counts = _read(source, definitions, begin, stop, width, derive=False)
+    reported = source.reported(start=begin, end=stop, slice_seconds=width)
+    left_out = LeftOut()
+    bad, total, measured = _table(
+        definitions, counts, reported, first=first, last=until - 1, width=width, left_out=left_out
+    )
+    return first, np.where(measured, bad, 0), np.where(measured, total, 0), left_out
 
 
 def _at(number: int, width: int) -> datetime:

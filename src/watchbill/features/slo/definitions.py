@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from watchbill.features import catalog, telemetry
-from watchbill.features.slo import logic, store
+from watchbill.features.slo import exclusion_store, logic, store
 from watchbill.features.slo.calendar import Period, most_length, period_at
+from watchbill.features.slo.exclusion import Span, union
 from watchbill.features.slo.model import Plan, Slo
 from watchbill.features.slo.objectives import plan_of
 from watchbill.features.slo.slicing import PARTS
@@ -21,7 +22,8 @@ from watchbill.runtime.db import Tx
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """One SLO in its place. ``watches_traffic``: the one objective of its operation that notices silence.
 
-    ``period``: the calendar's period of now, where the window is one.
+    ``period``: the calendar's period of now, where the window is one. ``excluded``: the spans that do not count, oldest
+    first, without overlaps.
     """
 
     slo: Slo
@@ -31,6 +33,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     watches_traffic: bool
     period: Period | None = None
+    excluded: tuple[Span, ...] = ()
 
 
 class Definitions(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +70,13 @@ def window_seconds_of(slo: Slo) -> int:
 
 def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
     """Read every live SLO of a live operation with what the catalog says about it."""
-    mark = store.definitions_mark(tx)
+    mark = definitions_mark(tx)
     services = {service.id: service for service in catalog.services(tx)}
     operations = {operation.id: operation for operation in catalog.operations(tx)}
     slos = [s for s in store.live_slos(tx) if s.operation_id in operations and s.service_id in services]
     watchers = _watchers(slos)
+    reach = timedelta(seconds=max((window_seconds_of(slo) for slo in slos), default=0)) + timedelta(days=1)
+    left_out = exclusion_store.holding(tx, since=tx.now - reach)
     items = [
         Definition(
             slo=slo,
@@ -81,6 +86,15 @@ def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
             plan=plan_of(slo, slice_seconds=slice_seconds),
             watches_traffic=slo.id in watchers,
             period=None if slo.calendar is None else period_at(slo.calendar, tx.now),
+            excluded=tuple(
+                union(
+                    one.span
+                    for one in left_out
+                    if one.concerns(slo_id=slo.id, service_id=slo.service_id, environment=slo.environment)
+                )
+            )
+            if left_out
+            else (),
         )
         for slo in slos
     ]
@@ -88,6 +102,11 @@ def load_definitions(tx: Tx, *, slice_seconds: int) -> Definitions:
         [item.plan for item in items], [item.slo.budget_share for item in items], [_unit(item.slo) for item in items]
     )
     return Definitions(mark=mark, items=items, plans=plans)
+
+
+def definitions_mark(tx: Tx) -> tuple[Any, ...]:
+    """Changes whenever an SLO or what is excluded of one does."""
+    return store.definitions_mark(tx), exclusion_store.exclusions_mark(tx)
 
 
 def _unit(slo: Slo) -> int:

@@ -15,10 +15,17 @@ import numpy as np
 import structlog
 
 from watchbill.features import alerts
-from watchbill.features.slo import counting, logic, outcome, store, traffic
+from watchbill.features.slo import counting, logic, outcome, recount, store, traffic
 from watchbill.features.slo.counting import CountSource
-from watchbill.features.slo.definitions import Definitions, load_definitions, slice_of, window_seconds_of
+from watchbill.features.slo.definitions import (
+    Definitions,
+    definitions_mark,
+    load_definitions,
+    slice_of,
+    window_seconds_of,
+)
 from watchbill.features.slo.history import CountHistory, Ints
+from watchbill.features.slo.left_out import Excluded, excluded_now, slices_of
 from watchbill.features.slo.model import STATES, StateRow
 from watchbill.kernel.errors import Unavailable
 from watchbill.kernel.ids import new_id
@@ -67,6 +74,7 @@ class Evaluator:
         self._written: dict[UUID, Written] = {}
         self._sampled: set[UUID] = set()
         self._reread: set[UUID] = set()
+        self._uncounted = True
         self._clock: tuple[datetime, float] | None = None
         self._sent_at: datetime | None = None
         self._full_at: datetime | None = None
@@ -101,7 +109,7 @@ class Evaluator:
                     return tx.now, False
                 if (
                     self._definitions is None
-                    or store.definitions_mark(tx) != self._definitions.mark
+                    or definitions_mark(tx) != self._definitions.mark
                     or _turned(self._definitions, tx.now)
                 ):
                     self._load(tx)
@@ -142,6 +150,13 @@ class Evaluator:
             },
         )
         self._restore(definitions, written, tx.now)
+        before = {item.slo.id: item.excluded for item in self._definitions.items} if self._definitions else {}
+        self._reread |= {
+            item.slo.operation_id
+            for item in definitions.items
+            if item.slo.id in before and before[item.slo.id] != item.excluded
+        }
+        self._uncounted = True
         self._definitions = definitions
         self._rows = self.history.rows(definitions.ids)
         self._refill(definitions, set(new), tx.now)
@@ -237,12 +252,37 @@ class Evaluator:
             check_slices=length,
             since=self._since,
             sampled=self._sampled,
+            excluded=self._excluded(definitions, now),
         )
+
+    def _excluded(self, definitions: Definitions, now: datetime) -> dict[UUID, Excluded]:
+        """What is left out of the SLOs that have exclusions."""
+        return {
+            item.slo.id: excluded_now(
+                self.history.left_out,
+                item.slo.id,
+                item.excluded,
+                now=now,
+                edge=self.history.budget_edge(item.slo.id),
+                current=self.history.current,
+                slice_seconds=self.slice_seconds,
+            )
+            for item in definitions.items
+            if item.excluded
+        }
 
     def _watch_traffic(self, definitions: Definitions, grace: int) -> tuple[traffic.Watch, Ints, int]:
         length = traffic.check_slices(self.slice_seconds)
         watchers = np.array([item.watches_traffic for item in definitions.items], dtype=bool)
-        reading = traffic.read_traffic(self.history, self._rows, length=length, skip=grace)
+        hidden = [
+            (row, first, end)
+            for row, item in enumerate(definitions.items)
+            for first, end in slices_of(item.excluded, self.slice_seconds)
+        ]
+        reading = traffic.read_traffic(self.history, self._rows, length=length, skip=grace, hidden=hidden)
+        for row, first, end in hidden:
+            if first <= self.history.current < end:
+                self._watch.lost[row] = False  # what is silent while it is excluded is not lost
         watch = traffic.watch_traffic(
             self._watch,
             seen=reading.seen,
@@ -294,8 +334,16 @@ class Evaluator:
         self._written.update({row.slo_id: Written(row.state, row.tier, row.cause) for row in states})
         if minute:
             self._sent_at = evaluation.at
+        self._recount(definitions, evaluation.at)
         self._write_series(definitions, evaluation.at)
         return len(moved)
+
+    def _recount(self, definitions: Definitions, now: datetime) -> None:
+        """Once after each change of what is excluded."""
+        if not self._uncounted:
+            return
+        recount.recount(self.db, self.source, definitions.items, slice_seconds=self.slice_seconds, now=now)
+        self._uncounted, self._series_at = False, None
 
     def _write_series(self, definitions: Definitions, now: datetime) -> None:
         every = timedelta(seconds=max(10, outcome.bucket_seconds_of(self.slice_seconds)))

@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from watchbill.features.slo.left_out import LeftOut
+
 Ints = npt.NDArray[np.int64]
 
 FINE_SLICES = 4320
@@ -51,6 +53,8 @@ class CountHistory:
         self.fine_slices = min(FINE_SLICES, max(longest_window_slices, 120)) + 1
         self.current = -1
         self.too_late = 0
+        self.left_out = LeftOut()
+        """What exclusions took out of the counts that are here."""
         self._rows: dict[UUID, int] = {}
         self._free: list[int] = []
         self._allocate(max(capacity, 1))
@@ -79,6 +83,7 @@ class CountHistory:
         since = since or {}
         for gone in [slo_id for slo_id in self._rows if slo_id not in windows]:
             self._free.append(self._rows.pop(gone))
+            self.left_out.forget(gone)
         new = [slo_id for slo_id in windows if slo_id not in self._rows]
         short_of = len(new) - len(self._free)
         if short_of > 0:
@@ -174,6 +179,20 @@ class CountHistory:
         for array in (*self._fine_rings(), *self._coarse_rings(), self._sum_bad, self._sum_total, self._sum_measured):
             array[rows] = 0
         self._first[rows] = -1
+        cleared = set(rows.tolist())
+        for slo_id in [slo_id for slo_id, row in self._rows.items() if row in cleared]:
+            self.left_out.forget(slo_id)
+
+    def budget_edge(self, slo_id: UUID) -> int:
+        """The oldest slice that the sums over the budget's window hold."""
+        row = self._rows[slo_id]
+        length, since = int(self._lengths[row, BUDGET]), int(self._since[row])
+        if since >= 0:
+            return since
+        if length < self.fine_slices:
+            return self.current - length + 1
+        kept = -(-length // self.bucket_slices) + 1
+        return (self.current // self.bucket_slices - kept + 1) * self.bucket_slices
 
     def sums(self, rows: Ints) -> Sums:
         """The sums over the windows of these rows, as of the current slice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -17,7 +17,9 @@ from watchbill.features.slo import logic, store, words
 from watchbill.features.slo.budget import as_decimal, budget, period_budget, seconds_to_exhaustion
 from watchbill.features.slo.definitions import Definition
 from watchbill.features.slo.history import BUDGET, CountHistory, Ints, Sums
+from watchbill.features.slo.left_out import Excluded, whole_units
 from watchbill.features.slo.model import STATES, Budget, StateRow, WindowReading
+from watchbill.features.slo.policy import Standing
 from watchbill.features.slo.slicing import PARTS
 from watchbill.features.slo.traffic import Watch
 from watchbill.runtime import ledger
@@ -30,7 +32,8 @@ EXPIRES_AFTER = timedelta(minutes=5)
 class Evaluation(msgspec.Struct, frozen=True):
     """One evaluation of all SLOs, as arrays; ``since`` is when each came into its state.
 
-    ``sampled``: those that are not measured because nobody knows how their spans are sampled.
+    ``sampled``: those that are not measured because nobody knows how their spans are sampled. ``excluded``: what is
+    left out of those that have exclusions.
     """
 
     at: datetime
@@ -43,6 +46,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     check_slices: int
     since: Sequence[datetime]
     sampled: Collection[UUID] = frozenset()
+    excluded: Mapping[UUID, Excluded] = msgspec.field(default_factory=dict)
 
 
 def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple[StateRow, words.Facts]:
@@ -51,7 +55,10 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
     windows = _readings(definition, row, evaluation)
     bad, total = int(sums.bad[row, BUDGET]), int(sums.total[row, BUDGET])
     burn = words.burn_of(windows)
-    spent, left = _budget(definition, bad, total, burn or 0.0, evaluation.at)
+    spent, whole = _budget(definition, bad, total, evaluation.at)
+    left = _seconds_left(definition, whole, burn or 0.0, evaluation.at)
+    excluded = evaluation.excluded.get(slo.id)
+    without = _without(definition, bad, total, excluded, evaluation.at)
     state = STATES[int(verdicts.state[row])]
     tier = logic.TIERS[int(verdicts.tier[row])]
     by_traffic = bool(verdicts.by_traffic[row])
@@ -81,7 +88,9 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
             state=state,
             tier=tier,
             cause=None if state != "firing" else "traffic" if by_traffic else "burn",
-            reason=words.explain(slo, facts) + words.new(slo, facts, at=evaluation.at),
+            reason=words.explain(slo, facts)
+            + words.new(slo, facts, at=evaluation.at)
+            + words.left_out(excluded, begun=excluded is not None and excluded.until_at is not None),
             since_at=evaluation.since[row],
             evaluated_at=evaluation.at,
             budget_remaining=as_decimal(spent.remaining) if total else None,
@@ -91,8 +100,33 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
             exhausted_at=None if left is None else evaluation.at + timedelta(seconds=min(left, 366 * 86400)),
             windows=windows,
             memory=memory,
+            excluded_seconds=excluded.seconds if excluded else 0,
+            excluded_bad=excluded.bad if excluded else 0,
+            excluded_total=excluded.total if excluded else 0,
+            budget_without=None if without is None else as_decimal(without[0].remaining),
         ),
         facts,
+    )
+
+
+def standing_of(definition: Definition, row: int, evaluation: Evaluation) -> Standing | None:
+    """What remains, for the budget's policy; None while it is unknown, or the objective burns in."""
+    slo, sums = definition.slo, evaluation.sums
+    bad, total = int(sums.bad[row, BUDGET]), int(sums.total[row, BUDGET])
+    new = slo.burns_in_until is not None and evaluation.at < slo.burns_in_until
+    if total == 0 or new or int(evaluation.verdicts.state[row]) == logic.UNMEASURED:
+        return None
+    _, whole = _budget(definition, bad, total, evaluation.at)
+    without = _without(definition, bad, total, evaluation.excluded.get(slo.id), evaluation.at)
+    return Standing(
+        slo_id=slo.id,
+        remaining=whole,
+        without=whole if without is None else without[1],
+        bad=bad,
+        total=total,
+        target=slo.target,
+        window_seconds=slo.window_seconds,
+        period_begin=None if definition.period is None else definition.period.begin,
     )
 
 
@@ -108,21 +142,46 @@ def _few(definition: Definition, row: int, evaluation: Evaluation) -> tuple[int,
     return None
 
 
-def _budget(definition: Definition, bad: int, total: int, burn: float, at: datetime) -> tuple[Budget, float | None]:
-    """The budget, and in how many seconds it is gone at this rate (None: not, or not in the calendar's period)."""
+def _budget(
+    definition: Definition, bad: int, total: int, at: datetime, *, nothing_excluded: bool = False
+) -> tuple[Budget, Fraction]:
+    """The budget, and the share that remains of the whole window's (of a calendar's period, if traffic goes on)."""
     slo, period = definition.slo, definition.period
     if period is None:
         spent = budget(bad=bad, total=total, share=slo.budget_share)
-        return spent, seconds_to_exhaustion(remaining=spent.remaining, burn=burn, window_seconds=slo.window_seconds)
+        return spent, spent.remaining
     whole = None
     if slo.unit_seconds and slo.measure is not None:
-        whole = period.seconds // slo.unit_seconds * (PARTS if slo.measure.method == "ratio_timeslices" else 1)
+        units = period.seconds // slo.unit_seconds
+        if not nothing_excluded:
+            units -= whole_units(
+                definition.excluded, start=period.begin, end=period.end, unit_seconds=slo.unit_seconds
+            )
+        whole = units * (PARTS if slo.measure.method == "ratio_timeslices" else 1)
     passed = min(max(int((at - period.begin).total_seconds()), 1), period.seconds)
-    spent, remaining = period_budget(
+    return period_budget(
         bad=bad, total=total, share=slo.budget_share, elapsed=Fraction(passed, period.seconds), whole=whole
     )
+
+
+def _without(
+    definition: Definition, bad: int, total: int, excluded: Excluded | None, at: datetime
+) -> tuple[Budget, Fraction] | None:
+    """The same if nothing were excluded; None when nothing is."""
+    if excluded is None or not excluded.seconds:
+        return None
+    return _budget(definition, bad + excluded.bad, total + excluded.total, at, nothing_excluded=True)
+
+
+def _seconds_left(definition: Definition, remaining: Fraction, burn: float, at: datetime) -> float | None:
+    """In how many seconds the budget is gone at this rate; None: not, or not in the calendar's period."""
+    period = definition.period
+    if period is None:
+        return seconds_to_exhaustion(
+            remaining=remaining, burn=burn, window_seconds=definition.slo.window_seconds
+        )
     left = seconds_to_exhaustion(remaining=remaining, burn=burn, window_seconds=period.seconds)
-    return spent, None if left is None or at + timedelta(seconds=left) >= period.end else left
+    return None if left is None or at + timedelta(seconds=left) >= period.end else left
 
 
 def _readings(definition: Definition, row: int, evaluation: Evaluation) -> list[WindowReading]:
@@ -228,15 +287,46 @@ def series_rows(
     if count <= 0 or start <= history.current - history.fine_slices:
         return []
     bad, total, _ = history.fine(rows, start=start, count=count)
-    edges = list(range(0, count, per_bucket))
-    bad, total = np.add.reduceat(bad, edges, axis=1), np.add.reduceat(total, edges, axis=1)
-    return [
-        {
-            "slo_id": definitions[int(row)].slo.id,
-            "hour_at": hour_at.astimezone(UTC),
-            "bucket_seconds": bucket_seconds_of(width),
-            "bad": bad[row].tolist(),
-            "total": total[row].tolist(),
-        }
-        for row in np.flatnonzero(total.sum(axis=1))
-    ]
+    nothing: Ints = np.zeros(count, np.int64)
+    totals = (total > 0).sum(axis=1)
+    found = []
+    for row, item in enumerate(definitions):
+        gone = history.left_out.columns(item.slo.id, start=start, count=count) if item.excluded else None
+        if gone is not None or totals[row]:
+            found.append(
+                hour_row(
+                    item.slo.id,
+                    hour_at,
+                    bad[row],
+                    total[row],
+                    gone or (nothing, nothing),
+                    bucket_seconds=per_bucket * width,
+                    slice_seconds=width,
+                )
+            )
+    return found
+
+
+def hour_row(
+    slo_id: UUID,
+    hour_at: datetime,
+    bad: Ints,
+    total: Ints,
+    left_out: tuple[Ints, Ints],
+    *,
+    bucket_seconds: int,
+    slice_seconds: int,
+) -> dict[str, Any]:
+    """One hour of the series from its slices: ``bad`` and ``total`` are what counts, ``left_out`` what does not."""
+    edges = list(range(0, bad.size, bucket_seconds // slice_seconds))
+    counted = [np.add.reduceat(column, edges) for column in (bad, total, *left_out)]
+    some = bool(left_out[0].any() or left_out[1].any())
+    return {
+        "slo_id": slo_id,
+        "hour_at": hour_at.astimezone(UTC),
+        "bucket_seconds": bucket_seconds,
+        "bad": (counted[0] + counted[2]).tolist(),
+        "total": (counted[1] + counted[3]).tolist(),
+        "excluded_bad": counted[2].tolist() if some else None,
+        "excluded_total": counted[3].tolist() if some else None,
+    }

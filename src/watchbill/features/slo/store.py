@@ -221,29 +221,68 @@ def write_series(tx: Tx, *, rows: Sequence[Mapping[str, Any]]) -> None:
 SeriesHour = tuple[datetime, int, list[int], list[int]]
 
 
-def read_series(tx: Tx, *, slo_id: UUID, start: datetime, end: datetime) -> list[SeriesHour]:
-    """(hour, bucket seconds, bad per bucket, total per bucket), oldest first."""
+def read_series(
+    tx: Tx, *, slo_id: UUID, start: datetime, end: datetime, everything: bool = False
+) -> list[SeriesHour]:
+    """(hour, bucket seconds, bad per bucket, total per bucket), oldest first; with ``everything`` the excluded too."""
     rows = tx.execute(
-        sa.select(slo_series.c.hour_at, slo_series.c.bucket_seconds, slo_series.c.bad, slo_series.c.total)
+        sa.select(
+            slo_series.c.hour_at,
+            slo_series.c.bucket_seconds,
+            slo_series.c.bad,
+            slo_series.c.total,
+            slo_series.c.excluded_bad,
+            slo_series.c.excluded_total,
+        )
         .where(slo_series.c.slo_id == slo_id, slo_series.c.hour_at >= start, slo_series.c.hour_at < end)
         .order_by(slo_series.c.hour_at)
     )
-    return [(row.hour_at, row.bucket_seconds, row.bad, row.total) for row in rows]
+    return [
+        (row.hour_at, row.bucket_seconds, row.bad, row.total)
+        if everything or row.excluded_total is None
+        else (
+            row.hour_at,
+            row.bucket_seconds,
+            [counted - out for counted, out in zip(row.bad, row.excluded_bad, strict=True)],
+            [counted - out for counted, out in zip(row.total, row.excluded_total, strict=True)],
+        )
+        for row in rows
+    ]
 
 
 def series_sums(tx: Tx, *, slo_ids: Collection[UUID], start: datetime, end: datetime) -> dict[UUID, tuple[int, int]]:
-    """(bad, total) of each SLO over the hours of [start, end); those without events are left out."""
+    """(bad, total) of what counts of each SLO over the hours of [start, end); those without events are not named."""
     rows = tx.execute(
         sa.text(
             """SELECT slo_id,
-                sum((SELECT coalesce(sum(b), 0) FROM unnest(bad) AS b))::bigint AS bad,
-                sum((SELECT coalesce(sum(t), 0) FROM unnest(total) AS t))::bigint AS total
+                sum((SELECT coalesce(sum(b), 0) FROM unnest(bad) AS b)
+                    - (SELECT coalesce(sum(b), 0) FROM unnest(excluded_bad) AS b))::bigint AS bad,
+                sum((SELECT coalesce(sum(t), 0) FROM unnest(total) AS t)
+                    - (SELECT coalesce(sum(t), 0) FROM unnest(excluded_total) AS t))::bigint AS total
             FROM slo_series WHERE slo_id = ANY(:ids) AND hour_at >= :start AND hour_at < :end
             GROUP BY slo_id"""
         ),
         {"ids": list(slo_ids), "start": start, "end": end},
     )
     return {row.slo_id: (row.bad, row.total) for row in rows if row.total}
+
+
+def series_left_out(
+    tx: Tx, *, slo_ids: Collection[UUID], start: datetime, end: datetime
+) -> dict[UUID, tuple[int, int]]:
+    """(bad, total) of what is excluded of each SLO over the hours of [start, end); only those with exclusions."""
+    rows = tx.execute(
+        sa.text(
+            """SELECT slo_id,
+                sum((SELECT coalesce(sum(b), 0) FROM unnest(excluded_bad) AS b))::bigint AS bad,
+                sum((SELECT coalesce(sum(t), 0) FROM unnest(excluded_total) AS t))::bigint AS total
+            FROM slo_series
+            WHERE slo_id = ANY(:ids) AND hour_at >= :start AND hour_at < :end AND excluded_total IS NOT NULL
+            GROUP BY slo_id"""
+        ),
+        {"ids": list(slo_ids), "start": start, "end": end},
+    )
+    return {row.slo_id: (row.bad, row.total) for row in rows}
 
 
 def delete_series_before(tx: Tx, *, before: datetime) -> int:

@@ -10,6 +10,7 @@ expected, *and* so few that a Poisson process would show it less than once in te
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -131,15 +132,24 @@ class Reading(msgspec.Struct, frozen=True):
     expected: Floats
 
 
-def read_traffic(history: CountHistory, rows: Ints, *, length: int, skip: int) -> Reading:
+Hidden = Sequence[tuple[int, int, int]]
+"""(row, first, end): slices of which nothing is to be concluded, because they are excluded."""
+
+
+def read_traffic(
+    history: CountHistory, rows: Ints, *, length: int, skip: int, hidden: Hidden = ()
+) -> Reading:
     """Read the check (``length`` slices, leaving out the newest ``skip``) and its past from the counts kept.
 
-    A check can be judged when every slice of it is measured, that is, when somebody reported.
+    A check can be judged when every slice of it is measured, that is, when somebody reported. ``hidden``: as if nobody
+    had; its rows count ``rows``.
     """
     slices = length * (BASELINE_BLOCKS + 1)
     # The current slice is only partly over, so it is never part of a check.
     start = history.current - skip - slices
     _, total, measured = history.fine(rows, start=start, count=slices)
+    for row, first, end in hidden:
+        measured[row, max(first - start, 0) : max(end - start, 0)] = False
     blocks = total.reshape(rows.size, BASELINE_BLOCKS + 1, length).sum(axis=2)
     whole: Bools = measured.reshape(rows.size, BASELINE_BLOCKS + 1, length).min(axis=2)
     day = 24 * 3600 // history.slice_seconds
@@ -149,6 +159,9 @@ def read_traffic(history: CountHistory, rows: Ints, *, length: int, skip: int) -
             then = history.current - skip - days * day + shift
             counted, known = history.bucket_total(rows, slice_number=then)
             enough = known * 2 >= history.bucket_slices
+            bucket = then // history.bucket_slices * history.bucket_slices
+            for row, first, end in hidden:
+                enough[row] &= not (first < bucket + history.bucket_slices and bucket < end)
             per_check = counted[enough] * length / known[enough]
             earlier[enough, column] = np.fmin(earlier[enough, column], per_check)
     expected = expected_traffic(blocks[:, :-1], whole[:, :-1], earlier)

@@ -8,6 +8,7 @@ import msgspec
 
 from watchbill.features.slo.budget import seconds_to_reset
 from watchbill.features.slo.certainty import MIN_BAD
+from watchbill.features.slo.left_out import Excluded
 from watchbill.features.slo.model import Slo, State, Tier, WindowReading
 from watchbill.kernel.durations import format_duration, rough_duration
 
@@ -92,6 +93,19 @@ def new(slo: Slo, facts: Facts, *, at: datetime) -> str:
     if until is None or at >= until or facts.tier != "page":
         return ""
     return f" It is new and wakes nobody until {until:%-d %b %Y}: see if its target fits (`watchbill slo propose`)."
+
+
+def left_out(excluded: Excluded | None, *, begun: bool) -> str:
+    """What an SLO says of its exclusions; who and why is told beside, from what they signed."""
+    if excluded is None or not (excluded.seconds or begun):
+        return ""
+    if begun and excluded.until_at is not None:
+        bad, total = excluded.here
+        return (
+            f" Excluded until {excluded.until_at:%-d %b %H:%M} UTC: this time counts for no budget and no alert;"
+            f" {bad} of {total} events failed in it so far."
+        )
+    return f" {_span(excluded.seconds)} of its window are excluded ({excluded.bad} of {excluded.total} events failed)."
 
 
 def _firing(slo: Slo, facts: Facts) -> str:
