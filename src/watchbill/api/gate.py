@@ -18,10 +18,13 @@ from watchbill.features.gates import Policy, Reason
 from watchbill.kernel.clock import as_utc
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Forbidden, Invalid
+from watchbill.manifest import File
+from watchbill.manifest.policy import proposed_gate
 
 Environment = Annotated[str, QueryParameter(description="Such as production.")]
 Version = Annotated[str | None, QueryParameter(description="What is about to go out.")]
 _LONGEST = timedelta(days=90)
+REPLAY_BYTES = 16 * 1024 * 1024
 
 
 class GateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +84,16 @@ class ReplayedDeploy(msgspec.Struct, frozen=True, kw_only=True):
     avoided: list[int]
 
 
+class TriedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Manifests as they would be: of the service, its team, or both."""
+
+    files: Annotated[list[File], msgspec.Meta(min_length=1, max_length=1000)]
+    environment: Annotated[str, msgspec.Meta(min_length=1, max_length=63)] = "production"
+    since: str = "30d"
+
+
 class GateReplay(msgspec.Struct, frozen=True, kw_only=True):
-    """Today's policy over past deploys."""
+    """A policy over past deploys."""
 
     service: str
     environment: str
@@ -148,26 +159,45 @@ def replay(
     with db.transaction() as tx:
         found = named(tx, service)
         done = gates.replay(tx, service=found, environment=environment, since=_duration(since, "since", _LONGEST))
-        return GateReplay(
-            service=found.name,
-            environment=environment,
-            since_at=done.since_at,
-            deploys=[
-                ReplayedDeploy(
-                    change_id=line.change.id,
-                    version=line.change.version,
-                    state=line.change.state,
-                    started_at=line.change.started_at,
-                    answer=line.decision.answer,
-                    proceed=line.decision.proceed,
-                    summary=line.decision.summary,
-                    avoided=line.avoided,
-                )
-                for line in done.deploys
-            ],
-            stopped=done.stopped,
-            unknown=done.unknown,
-            avoided=done.avoided,
+        return _replayed(found, environment, done)
+
+
+def _replayed(service: catalog.Service, environment: str, done: gates.Replay) -> GateReplay:
+    return GateReplay(
+        service=service.name,
+        environment=environment,
+        since_at=done.since_at,
+        deploys=[
+            ReplayedDeploy(
+                change_id=line.change.id,
+                version=line.change.version,
+                state=line.change.state,
+                started_at=line.change.started_at,
+                answer=line.decision.answer,
+                proceed=line.decision.proceed,
+                summary=line.decision.summary,
+                avoided=line.avoided,
+            )
+            for line in done.deploys
+        ],
+        stopped=done.stopped,
+        unknown=done.unknown,
+        avoided=done.avoided,
+    )
+
+
+@post("/gate/{service:str}/replay", sync_to_thread=True, status_code=200, request_max_body_size=REPLAY_BYTES)
+def try_policy(caller: GivenCaller, db: GivenDb, service: FromPath[str], data: JSONBody[TriedPolicy]) -> GateReplay:
+    """The same by the policy that these manifests would give the service; nothing is changed."""
+    identity.require(caller, "read")
+    with db.transaction() as tx:
+        found = named(tx, service)
+        policy = proposed_gate(tx, files=data.files, service=found)
+        since = _duration(data.since, "since", _LONGEST)
+        return _replayed(
+            found,
+            data.environment,
+            gates.replay(tx, service=found, environment=data.environment, since=since, policy=policy),
         )
 
 
@@ -243,4 +273,4 @@ def _duration(text: str, field: str, most: timedelta) -> timedelta:
     return found
 
 
-handlers = [ask, replay, override, withdraw, away]
+handlers = [ask, replay, try_policy, override, withdraw, away]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from watchbill.cli import gate_away
 from watchbill.cli.client import Client, path_part
+from watchbill.cli.files import read_manifests
 from watchbill.cli.output import Home, Json, emit, rows, when
 from watchbill.kernel.errors import Unavailable
 
@@ -46,6 +48,12 @@ def gate(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Replay past deploys instead of asking.")] = False,
     since: Annotated[str, typer.Option("--since", help="With --dry-run: how far back.")] = "30d",
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--manifest", "-m", help="With --dry-run: the policy of these manifests, not applied; files, folders."
+        ),
+    ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -54,7 +62,7 @@ def gate(
     try:
         with Client.from_environment(home, timeout_seconds=60 if dry_run else ANSWER_SECONDS) as client:
             if dry_run:
-                replay = client.get(f"{path}/replay", environment=environment, since=since)
+                replay = _replayed(client, path, environment, since, manifest)
                 emit(replay, json=json, table=_replay)
                 return
             answer = client.get(
@@ -79,6 +87,15 @@ def gate(
     emit(answer, json=json, table=_shown)
     code = EXITS[answer["answer"]]
     raise typer.Exit((0 if answer["proceed"] else 1) if follow_policy else code)
+
+
+def _replayed(client: Client, path: str, environment: str, since: str, manifest: list[Path] | None) -> Any:
+    if not manifest:
+        return client.get(f"{path}/replay", environment=environment, since=since)
+    import msgspec
+
+    body = {"files": msgspec.to_builtins(read_manifests(manifest)), "environment": environment, "since": since}
+    return client.post(f"{path}/replay", body)
 
 
 def _away(

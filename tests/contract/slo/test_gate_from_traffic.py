@@ -128,7 +128,7 @@ def codes(answer: dict[str, Any], effect: str) -> list[str]:
     return [reason["code"] for reason in answer["reasons"] if reason["effect"] == effect]
 
 
-def test_traffic_that_burns_the_budget_shuts_the_gate_and_what_ends_it_is_said(live: Live) -> None:
+def test_traffic_that_burns_the_budget_shuts_the_gate_and_what_ends_it_is_said(live: Live, tmp_path: Path) -> None:
     """gate.answers: burn and budget stop a deploy, fixes and rollbacks go, and a healthy neighbour is not frozen."""
     code, answer = live.gate("payments")
     assert (code, answer["answer"], codes(answer, "unknown")) == (2, "unknown", ["stale", "unmeasured"])
@@ -167,6 +167,10 @@ def test_traffic_that_burns_the_budget_shuts_the_gate_and_what_ends_it_is_said(l
         ("v84", "no-go", [2]),
     ]
     assert (past["stopped"], past["unknown"], past["avoided"]) == (1, 0, [2])
+    lenient = tmp_path / "watchbill.yaml"
+    lenient.write_text(SHOP.replace("tier: 1", "tier: 1\n  gate: {budgetBelow: never, incidents: never}"))
+    tried = live.gate("payments", "--dry-run", "--since", "7d", "--manifest", str(lenient))[1]
+    assert [line["answer"] for line in tried["deploys"]] == ["go", "go"]
     assert "error budget left" in past["deploys"][1]["summary"]
 
 

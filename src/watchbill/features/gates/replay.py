@@ -11,7 +11,7 @@ import msgspec
 from watchbill.features import catalog, changes, incidents, slo
 from watchbill.features.changes import Change
 from watchbill.features.gates import logic, reads
-from watchbill.features.gates.model import Decision, Facts, IncidentFact, SloFact
+from watchbill.features.gates.model import Decision, Facts, IncidentFact, Policy, SloFact
 from watchbill.features.incidents import Incident
 from watchbill.runtime.db import Tx
 
@@ -39,8 +39,10 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     avoided: list[int]
 
 
-def replay(tx: Tx, *, service: catalog.Service, environment: str, since: timedelta) -> Replay:
-    """Ask the gate of today's policy at the start of each past deploy.
+def replay(
+    tx: Tx, *, service: catalog.Service, environment: str, since: timedelta, policy: Policy | None = None
+) -> Replay:
+    """Ask the gate at the start of each past deploy, by today's policy or by the one that is tried.
 
     The budget is that of the window that ended then, under today's target; a burn counts as fast when the hour
     before spent at 14.4 times the sustainable rate. An incident counts as avoided when it opened within an hour
@@ -51,7 +53,7 @@ def replay(tx: Tx, *, service: catalog.Service, environment: str, since: timedel
         tx, start_at=since_at, end_at=tx.now, service_ids=[service.id], environment=environment
     )
     deploys = sorted((c for c in found if c.kind == "deploy" and c.started_at >= since_at), key=lambda c: c.started_at)
-    policy = reads.policy_of(service, catalog.team(tx, id=service.team_id))
+    policy = policy or reads.policy_of(service, catalog.team(tx, id=service.team_id))
     views = [view for view in slo.slos(tx, service_id=service.id) if view.slo.environment == environment]
     longest = max((timedelta(seconds=view.slo.window_seconds) for view in views), default=timedelta(0))
     counts = {view.slo.id: slo.buckets(tx, slo_id=view.slo.id, start=since_at - longest, end=tx.now) for view in views}
