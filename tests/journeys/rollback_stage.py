@@ -119,6 +119,7 @@ class RollbackStage(Stage):
         self.symptoms: dict[str, tuple[str, bool]] = {}
         self.runner_is_away = False
         self.executor_takes = timedelta(seconds=20)
+        self.executor_lies = False
         self._duties = [
             *paging.routing_duties(settle_for=SETTLE_FOR, advisers=[suspects.advise]),
             *paging.page_duties(),
@@ -258,7 +259,7 @@ class RollbackStage(Stage):
                 tx, runner=runner, run_id=task.run_id, lease=task.lease, outcome=outcome, message="", exit_code=0
             )
             self._busy = None
-        if outcome == "succeeded":
+        if outcome == "succeeded" and not self.executor_lies:
             self.world.serving.setdefault(task.service, []).append((self.clock.now(), task.previous_version or "v1"))
 
     def runner_seen(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.journeys.rollback_stage import ROLL_BACK, RollbackStage
-from watchbill.features import catalog, identity, incidents, paging, rollback, suspects
+from watchbill.features import catalog, changes, identity, incidents, paging, rollback, suspects
 from watchbill.features.identity import Caller
 from watchbill.features.suspects import duties as suspect_duties
 from watchbill.kernel.clock import VirtualClock
@@ -288,6 +288,30 @@ def test_a_change_that_only_traces_place_on_the_path_is_found_and_undone(stage: 
     assert found is not None
     said = [each.text for each in found.suspects[0].evidence if each.kind == "path"]
     assert said == ["what hurts depends on vault directly, as 200 traces show; no manifest says so"]
+
+
+def test_an_executor_that_lies_has_failed_and_the_change_stays_the_suspect(stage: RollbackStage) -> None:
+    """It says that it is done, and the bad version goes on serving."""
+    stage.executor_lies = True
+    bad_deploy(stage, automatic=True)
+    stage.pass_time(8 * MINUTE)
+    (run,) = stage.runs()
+    assert run.state == "failed"
+    assert "said it was done, but v2 still answers 100% of requests" in (run.end_reason or "")
+    found = stage.ranking()
+    assert found is not None
+    assert found.suspects[0].version == "v2"
+    assert not any(each.kind == "undone" for each in found.suspects[0].evidence)
+    stage.executor_lies = False
+    with stage.db.transaction() as tx:
+        told = {one.kind: one.state for one in changes.newest_changes(tx, service_name="payments")}
+    assert told == {"deploy": "finished", "rollback": "failed"}
+    with stage.db.transaction() as tx:
+        incident = incidents.incident_by_number(tx, number=1)
+        change_id = found.suspects[0].change_id
+        rollback.press(tx, change_id=change_id, incident=incident, caller=stage.caller("bob"), via="test")
+    stage.pass_time(5 * MINUTE)
+    assert [each.state for each in stage.runs()] == ["failed", "recovered"]
 
 
 def test_every_deploy_is_judged_while_it_rolls_out_and_told_once(stage: RollbackStage) -> None:

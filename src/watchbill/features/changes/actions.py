@@ -130,6 +130,19 @@ def mark_rolled_back(tx: Tx, *, id: UUID, by: UUID | None, why: str, actor: Acto
     return undone
 
 
+def mark_not_undone(tx: Tx, *, id: UUID, why: str, actor: Actor) -> None:
+    """A rollback that was told to be done has not taken: the change stands again, and the rollback has failed."""
+    known = store.change_by_id(tx, id=id, lock=True)
+    if known is None or known.state != "rolled_back":
+        return
+    rollback = store.change_by_id(tx, id=known.rolled_back_by, lock=True) if known.rolled_back_by else None
+    for one, state in ((known, "finished"), (rollback, "failed")):
+        if one is not None:
+            told = msgspec.structs.replace(one, state=state, rolled_back_by=None, updated_at=tx.now)
+            store.update_change(tx, told)
+            _note(tx, told, "not_undone", why, actor, team_id=None)
+
+
 def _undo(tx: Tx, rollback: Change, actor: Actor) -> None:
     """A finished rollback marks the deploy whose version it replaced."""
     if rollback.previous_version is None:

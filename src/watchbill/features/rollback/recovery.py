@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from watchbill.features.changes import same_version
 from watchbill.features.rollback.model import BurnAnswer, Counted, Finding, RunState, Witness
 from watchbill.kernel.durations import rough_duration
 
@@ -139,6 +140,20 @@ def reason(state: RunState, findings: Sequence[Finding], *, note: str = "") -> s
     }[state]
     said = "; ".join(words[:_SAID]) + more or note or "no objective was measured"
     return f"{opening}: {said}"
+
+
+STILL_THERE = 0.5
+"""An executor that was done, while the version it was to take away answers so much, has not done it."""
+_TELLING = 20.0
+
+
+def share_of(version: str | None, counts: Sequence[tuple[str, float]]) -> float | None:
+    """The share of requests that a version answers; None with too few, or when spans do not say their version."""
+    told = [(name, total) for name, total in counts if name]
+    whole = sum(total for _, total in told)
+    if version is None or whole < _TELLING:
+        return None
+    return sum(total for name, total in told if same_version(name, version)) / whole
 
 
 def _times(burn: float) -> str:

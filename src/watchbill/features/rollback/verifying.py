@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, overload
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from watchbill.features import alerts, incidents, slo
+from watchbill.features import alerts, catalog, changes, incidents, slo
 from watchbill.features.rollback import facts as gathering
 from watchbill.features.rollback import logic, recovery, running, store
 from watchbill.features.rollback.counting import counted_between
 from watchbill.features.rollback.model import Finding, Run, RunState, Verification, Witness
 from watchbill.features.slo import StateRow
-from watchbill.features.telemetry import CountColumns, GetCounts
+from watchbill.features.telemetry import CountColumns, GetCounts, GetVersions, Versions
 from watchbill.kernel.durations import rough_duration
 from watchbill.kernel.errors import WatchbillError
 from watchbill.runtime import due
@@ -27,26 +27,35 @@ log = structlog.get_logger("watchbill.rollback")
 
 
 class Asks(Protocol):
-    """Where counts can be asked for (`telemetry.Observer`)."""
+    """Where counts and versions can be asked for (`telemetry.Observer`)."""
 
+    @overload
     def ask(self, question: GetCounts) -> CountColumns: ...
+    @overload
+    def ask(self, question: GetVersions) -> Versions: ...
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at one run. ``states`` are of the witnesses that lost their traffic."""
+    """One look at one run. ``states`` are of the witnesses that lost their traffic; ``serving`` asks which versions
+    answer now."""
 
     run: Run
     now: datetime
     slice_seconds: int
     witnesses: Sequence[Witness] = ()
     states: dict[UUID, StateRow] = {}
+    serving: GetVersions | None = None
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen: a finding of each witness, none while the window is not full; ``note`` says why."""
+    """What was seen: a finding of each witness, none while the window is not full; ``note`` says why.
+
+    ``still`` is the share of requests that the version which was to go away answers; None when nobody can tell.
+    """
 
     findings: list[Finding] = []
     note: str = ""
+    still: float | None = None
 
 
 class VerifyRun:
@@ -70,11 +79,13 @@ class VerifyRun:
             slice_seconds=slo.slice_seconds(tx),
             witnesses=chosen,
             states=slo.states(tx, slo_ids=[each.slo_id for each in chosen]) if chosen else {},
+            serving=_serving(tx, run),
         )
 
     def perform(self, job: Job) -> Looked:
         """Ask for the counts before and since; an observer that is away is a note, and proves nothing."""
         findings: list[Finding] = []
+        still = self._still(job)
         for witness in job.witnesses:
             try:
                 found = self._look(job, witness)
@@ -84,9 +95,18 @@ class VerifyRun:
                 findings.append(Finding(witness=witness, answer="unknown", words=words))
                 continue
             if found is None:
-                return Looked(note=f"no whole window of {_length(witness)} was there to look at")
+                return Looked(note=f"no whole window of {_length(witness)} was there to look at", still=still)
             findings.append(found)
-        return Looked(findings=findings)
+        return Looked(findings=findings, still=still)
+
+    def _still(self, job: Job) -> float | None:
+        if job.serving is None:
+            return None
+        try:
+            found = self._observer.ask(job.serving)
+        except WatchbillError:
+            return None  # the burn decides alone
+        return recovery.share_of(job.run.version, [(each.version, each.total) for each in found.slices])
 
     def _look(self, job: Job, witness: Witness) -> Finding | None:
         run = job.run
@@ -144,7 +164,33 @@ class VerifyRun:
             due.schedule(tx, kind=running.VERIFY, subject=run.id, due_at=again)
             tx.hint(incidents.LIVE, f"rollback:{run.number}")
             return
-        running.end(tx, run, state, words + _by_others(tx, run))
+        if outcome.still is not None and outcome.still >= recovery.STILL_THERE:
+            said = f"the executor said it was done, but {run.version} still answers {outcome.still:.0%} of requests"
+            if run.change_id is not None:
+                changes.mark_not_undone(tx, id=run.change_id, why=said, actor=running.ME)
+            running.end(tx, run, "failed", f"{said}; {words}")
+            return
+        left = f"; {run.version} still answers {outcome.still:.0%} of requests" if outcome.still else ""
+        running.end(tx, run, state, words + left + _by_others(tx, run))
+
+
+def _serving(tx: Tx, run: Run) -> GetVersions | None:
+    """The last minute since the executor was done; None where a version says nothing, or it is too early."""
+    if run.finished_at is None or run.version is None or run.version == run.previous_version:
+        return None
+    settled_at = run.finished_at + recovery.GRACE
+    if tx.now - settled_at < recovery.GRACE:
+        return None
+    service = catalog.service(tx, id=run.service_id)
+    start_at = max(settled_at, tx.now - timedelta(minutes=1))
+    return GetVersions(
+        service_name=service.telemetry_name,
+        environment=run.environment,
+        start_at=start_at,
+        end_at=tx.now,
+        reference_end_at=start_at,
+        slice_seconds=60,
+    )
 
 
 def _by_alerts(tx: Tx, run: Run, *, incident_id: UUID, verify_until: datetime) -> tuple[RunState | None, str]:
