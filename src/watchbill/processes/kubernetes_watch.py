@@ -63,6 +63,7 @@ def kubernetes_loops(db: Database, settings: Settings) -> list[Loop]:
             namespace=namespace,
             environment=settings.kubernetes_environment,
             environments=found.environments,
+            watched=found.watched,
             holder=f"{socket.gethostname()}:{os.getpid()}",
         ).loop()
         for namespace in found.watched

@@ -97,9 +97,13 @@ def lines(db: Database) -> list[str]:
     return [f"{one.kind} {one.service_name} {one.version} {one.state}" for one in told(db)]
 
 
-def watch(db: Database) -> changes.Watched:
+def watches(db: Database) -> list[changes.Watched]:
     with db.transaction() as tx:
-        return changes.watches(tx)[0]
+        return changes.watches(tx)
+
+
+def watch(db: Database) -> changes.Watched:
+    return watches(db)[0]
 
 
 def is_watching(db: Database, api: KubeApi) -> Callable[[], bool]:
@@ -294,6 +298,33 @@ def test_deployments_of_one_service_are_one_deploy_that_fails_when_any_of_them_d
         until(lambda: lines(db) == ["deploy payments v2 failed"])
         api.complete("payments-jobs")
         until(lambda: lines(db) == ["deploy payments v2 finished"])
+
+
+def test_what_nobody_should_write_into_a_deployment_stops_nothing(
+    api: KubeApi, db: Database, cluster: Callable[..., DeploymentWatcher]
+) -> None:
+    api.roll_out("payments", "registry.test/payments:v1")
+    api.objects["shop/odd"] = {"metadata": {"name": "odd", "namespace": "shop", "uid": "u9", "labels": ["no"]}}
+    with running(cluster(namespace="shop")):
+        until(is_watching(db, api))
+        notes = {
+            "watchbill/service": "x\x00\n" * 300,
+            "watchbill/environment": "\x07" * 9,
+            "watchbill/author": "\x00bob",
+        }
+        api.roll_out("rude", "registry.test/rude:\x00v2", annotations=notes, namespace="shop")
+        api.roll_out("payments", "registry.test/payments:v2")
+        until(lambda: lines(db)[-1:] == ["deploy payments v2 finished"])
+        assert (told(db)[0].service_name, told(db)[0].environment, told(db)[0].author) == (
+            "x" * 255,
+            "production",
+            "bob",
+        )
+    with running(cluster(namespace="")):
+        until(lambda: [one.namespace for one in watches(db)] == [""])
+        until(is_watching(db, api))
+        api.roll_out("payments", "registry.test/payments:v3")
+        until(lambda: lines(db)[1:] == ["deploy payments v2 finished", "deploy payments v3 finished"])
 
 
 def test_namespaces_are_read_with_their_environments() -> None:

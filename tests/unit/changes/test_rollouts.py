@@ -61,6 +61,14 @@ def test_what_stands_there_when_the_watch_is_switched_on_is_no_deploy() -> None:
     assert [step.told for step in told(None, seen(1, "v1"))[1]] == ["started", "finished"]
 
 
+def test_pods_that_are_down_when_the_watch_is_switched_on_are_no_rollout() -> None:
+    crashing = seen(7, "v1", available=1, progressing_reason="NewReplicaSetAvailable")
+    known, steps = told(None, crashing, first=True)
+    assert steps == []
+    going_back = seen(8, "v0", done=False, progressing_reason="NewReplicaSetAvailable")
+    assert [step.told for step in told(known, going_back)[1]] == ["started"], "the reason is the one of before"
+
+
 def test_a_rollout_starts_with_the_template_and_ends_when_every_pod_is_new_and_available() -> None:
     known, _ = told(None, seen(1, "v1"), first=True)
     unseen = seen(2, "v2", observed_generation=1)  # the figures are still of the old one: they mean nothing

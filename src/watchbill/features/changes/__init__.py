@@ -11,6 +11,7 @@ from watchbill.features.changes.actions import (
 )
 from watchbill.features.changes.blame import ChangeSpend, dependency_outages, spends
 from watchbill.features.changes.deployment_store import Watched, watches
+from watchbill.features.changes.deployment_store import drop_unwatched as drop_unwatched_namespaces
 from watchbill.features.changes.deployment_store import release as release_watch
 from watchbill.features.changes.deployment_store import take_lease as take_watch
 from watchbill.features.changes.deployment_store import write_held as write_watch
@@ -71,6 +72,7 @@ __all__ = [
     "changes_between",
     "dependency_outages",
     "dora_of",
+    "drop_unwatched_namespaces",
     "end_left_open",
     "exempt_bad",
     "finish_change",

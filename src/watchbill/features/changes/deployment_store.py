@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -116,6 +116,18 @@ def release(tx: Tx, *, cluster: str, namespace: str, lease: UUID) -> None:
     table = deployment_watch
     mine = (table.c.cluster == cluster, table.c.namespace == namespace, table.c.lease == lease)
     tx.execute(sa.update(table).where(*mine).values(lease=None, leased_until=None))
+
+
+def drop_unwatched(tx: Tx, *, cluster: str, watched: Collection[str]) -> None:
+    """Delete the watches of namespaces that are no longer to be watched, and that nobody holds."""
+    table = deployment_watch
+    tx.execute(
+        sa.delete(table).where(
+            table.c.cluster == cluster,
+            table.c.namespace.not_in(sorted(watched)),
+            sa.or_(table.c.lease.is_(None), table.c.leased_until <= tx.now),
+        )
+    )
 
 
 def forget(tx: Tx, *, cluster: str) -> int:

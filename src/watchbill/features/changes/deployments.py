@@ -25,6 +25,8 @@ INTEGRATION = "kubernetes"
 LEFT_OPEN_FOR = timedelta(hours=1)
 """A change that was said to begin and never to end is ended this long after its rollout was complete."""
 _LOOK_BACK = timedelta(hours=6)
+_OLDEST = timedelta(days=300)
+"""A rollout that has been stuck for longer is told as this old."""
 _ME = ledger.system("kubernetes")
 _GAVE_UP = "ProgressDeadlineExceeded"
 _NOUNS: dict[ChangeKind, str] = {"rollback": "Back to", "deploy": "Deploy"}
@@ -71,6 +73,8 @@ def see_deployment(
     service = _service_of(tx, seen.names, named=seen.named)
     environment = seen.environment or hold.environment
     after = msgspec.structs.replace(judged.known, service=service, environment=environment)
+    if steps:
+        finding.take_turns(tx, service=service)  # before any change is held, as reporters do
     change_id = known.change_id if known is not None else None
     for step in steps:
         change_id = _tell(tx, hold, seen, after, step, change_id=change_id)
@@ -215,7 +219,7 @@ def _report(
         else None,
         commits=list(seen.commits),
         author=seen.author,
-        occurred_at=step.at,
+        occurred_at=max(step.at, tx.now - _OLDEST),
         note=f"Deployment {where} in the cluster {hold.cluster}: {step.why}",
     )
 

@@ -71,12 +71,13 @@ def _as_others_told(
         since_at=at - sameness.SAME_VERSION_WITHIN,
         kinds=[*ROLLS, "config"],
     )
-    for one in near:
-        others = [other for other in near if other.id != one.id]
+    for each in near:
+        others = [other for other in near if other.id != each.id]
         if not sameness.same_deploy(
-            one, version=report.version, kind=report.kind, commits=report.commits, at=at, later=others
+            each, version=report.version, kind=report.kind, commits=report.commits, at=at, later=others
         ):
             continue
+        one = store.change_by_id(tx, id=each.id, lock=True) or each  # it may have been told of meanwhile
         if one.source in sameness.OBSERVERS:
             return _take_over(tx, one, report, integration_id=integration_id, source=source)
         if _is_anothers(tx, one, report, integration_id=integration_id, at=at, source=source):

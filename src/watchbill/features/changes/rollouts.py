@@ -67,6 +67,13 @@ class SeenDeployment(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_observed and self.updated >= self.wanted and self.total <= self.updated <= self.available
 
     @property
+    def has_completed(self) -> bool:
+        """The controller had it complete, whatever became of its pods since. Not to be asked while a rollout goes on:
+        after going back to a template whose ReplicaSet is still there, the reason stays that of the rollout before.
+        """
+        return self.is_observed and self.progressing_reason == "NewReplicaSetAvailable"
+
+    @property
     def has_failed(self) -> bool:
         """The controller gave up waiting for it."""
         return self.is_observed and self.progressing_reason == "ProgressDeadlineExceeded"
@@ -138,7 +145,7 @@ def judge(
     began_at = min(seen.changed_at or now, now)
     if known is None:
         begun = _begin(cluster, seen, ())
-        if first_look and seen.is_complete:
+        if first_look and (seen.is_complete or seen.has_completed):
             return Judged(known=begun)
         start = Step(told="started", at=began_at, why="its first rollout that was seen", version=seen.version)
         return _progress(_rolling(begun, began_at), seen, [start], now)

@@ -103,10 +103,10 @@ def seen_deployment(raw: Mapping[str, Any], *, environments: Mapping[str, str], 
     if notes.get(f"{OWN}/ignore", "").lower() == "true":
         return None
     pod_labels, pod_notes, containers = _pod(one.spec.template)
-    named = notes.get(f"{OWN}/service", "").strip()
+    named = _plain(notes.get(f"{OWN}/service"))
     told = [pod_notes.get(f"{OTEL}/service.name", ""), notes.get(f"{OTEL}/service.name", ""), meta.name]
     told += [labels.get(key, "") for key in (f"{_LABEL}/instance", f"{_LABEL}/name", "app")]
-    names = tuple(dict.fromkeys(name.strip() for name in [named, *told] if name.strip()))
+    names = tuple(dict.fromkeys(name for each in [named, *told] if (name := _plain(each))))
     environment = notes.get(f"{OWN}/environment") or notes.get(f"{OTEL}/deployment.environment.name")
     tag = _tag(_main(containers, pod_notes, names))
     labelled = [
@@ -115,10 +115,10 @@ def seen_deployment(raw: Mapping[str, Any], *, environments: Mapping[str, str], 
         pod_labels.get(f"{_LABEL}/version"),
     ]
     labelled.append(labels.get(f"{_LABEL}/version"))
-    version = next((each.strip()[:200] for each in labelled if each and each.strip()), tag)
+    version = next((plain for each in labelled if (plain := _plain(each, 200))), tag)
     progressing = next((each for each in status.conditions or [] if each.type == "Progressing"), _Condition())
     revision = notes.get(REVISION, "")
-    commit = notes.get(f"{OWN}/commit", "").strip()
+    commit = _plain(notes.get(f"{OWN}/commit"))
     return SeenDeployment(
         uid=meta.uid,
         namespace=meta.namespace,
@@ -132,18 +132,18 @@ def seen_deployment(raw: Mapping[str, Any], *, environments: Mapping[str, str], 
         total=status.replicas,
         available=status.available_replicas,
         progressing_reason=progressing.reason,
-        progressing_message=progressing.message[:300],
+        progressing_message=_plain(progressing.message, 300),
         progressing_at=instant(progressing.last_update_time),
         names=names,
         named=bool(named),
-        environment=environment_of(environment or environments.get(meta.namespace) or default),
+        environment=environment_of(_plain(environment) or environments.get(meta.namespace) or default),
         version=version,
         tag=tag,
         images=tuple(each.image for each in containers),
         changed_at=_template_written(meta) or instant(meta.creation_timestamp),
-        cause=notes.get("kubernetes.io/change-cause", "").strip()[:300] or None,
+        cause=_plain(notes.get("kubernetes.io/change-cause"), 300) or None,
         commits=(commit,) if commit else (),
-        author=notes.get(f"{OWN}/author", "").strip()[:200] or None,
+        author=_plain(notes.get(f"{OWN}/author"), 200) or None,
     )
 
 
@@ -193,7 +193,13 @@ def _pod(template: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], l
         found = msgspec.convert((template.get("spec") or {}).get("containers") or [], list[_Container])
     except (msgspec.ValidationError, AttributeError) as error:
         raise Invalid(f"not a pod template as documented: {error}", code="bad_deployment") from error
-    return metadata.labels or {}, metadata.annotations or {}, found
+    containers = [_Container(name=_plain(each.name), image=_plain(each.image, 1000)) for each in found]
+    return metadata.labels or {}, metadata.annotations or {}, containers
+
+
+def _plain(text: str | None, most: int = 255) -> str:
+    """Without control signs, which no list shows and PostgreSQL cannot hold, and not too long."""
+    return "".join(sign for sign in text or "" if sign.isprintable()).strip()[:most].strip()
 
 
 def _main(containers: list[_Container], notes: Mapping[str, str], names: tuple[str, ...]) -> str:

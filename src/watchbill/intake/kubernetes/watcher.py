@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -64,6 +64,7 @@ class DeploymentWatcher:
     Args:
         connect: makes the connection; called when the lease is first held, and again after it broke.
         environments: by namespace; ``environment`` is that of the others.
+        watched: every namespace that is watched, so that those no longer watched are forgotten.
         holder: this process, as status names it.
     """
 
@@ -76,6 +77,7 @@ class DeploymentWatcher:
         namespace: str = "",
         environment: str = "production",
         environments: Mapping[str, str] | None = None,
+        watched: Collection[str] = (),
         holder: str = "",
         window_seconds: int = WINDOW_SECONDS,
         lease_for: timedelta = LEASE_FOR,
@@ -87,6 +89,7 @@ class DeploymentWatcher:
         self._namespace = namespace
         self._environment = environment
         self._environments = dict(environments or {})
+        self._watched = {namespace, *watched}
         self._holder = holder
         self._window_seconds = window_seconds
         self._lease_for = lease_for
@@ -172,6 +175,7 @@ class DeploymentWatcher:
                 return False
             self._lease = lease
             self._known = changes.known_deployments(tx, hold=self._held())
+            changes.drop_unwatched_namespaces(tx, cluster=self._cluster, watched=self._watched)
         log.info("watching Deployments", cluster=self._cluster, namespace=self._namespace or "all")
         return True
 
@@ -242,15 +246,15 @@ class DeploymentWatcher:
         relists.inc()
         raws, version = source.deployments(self._namespace)
         there = {str((raw.get("metadata") or {}).get("uid")) for raw in raws}
-        for start in range(0, len(raws), CHUNK):
-            sights = [self._sight(source, raw) for raw in raws[start : start + CHUNK]]
+        sights = [sight for raw in raws if (sight := self._sight(source, raw)) is not None]
+        # What stands there is taken in by the dozen; what is told holds the changes of its service, and goes alone.
+        size = CHUNK if first_look else 1
+        news = [sight for sight in sights if first_look or self._is_news(*sight)]
+        for start in range(0, len(news), size):
             with self._db.transaction() as tx:
                 self._keep(tx)
-                after = [
-                    changes.see_deployment(tx, hold=self._held(), seen=seen, first_look=first_look, missed=missed)
-                    for seen, missed in filter(None, sights)
-                ]
-            self._known |= {one.uid: one for one in after}
+                after = [self._see(tx, *sight, first_look=first_look) for sight in news[start : start + size]]
+            self._known |= {one.uid: one for one in after if one is not None}
         gone = [uid for uid in self._known if uid not in there]
         with self._db.transaction() as tx:
             for uid in gone:
@@ -274,9 +278,21 @@ class DeploymentWatcher:
                 return
             seen, missed = sight
             with self._db.transaction() as tx:
-                after = changes.see_deployment(tx, hold=self._held(), seen=seen, missed=missed)
+                after = self._see(tx, seen, missed)
                 self._keep(tx, resource_version=str((raw.get("metadata") or {}).get("resourceVersion")))
-            self._known[seen.uid] = after
+            if after is not None:
+                self._known[seen.uid] = after
+
+    def _see(
+        self, tx: Tx, seen: SeenDeployment, missed: Sequence[MissedRollout], *, first_look: bool = False
+    ) -> KnownDeployment | None:
+        """Take it in; what cannot be stored is said, and is in nobody's way."""
+        try:
+            with tx.savepoint():
+                return changes.see_deployment(tx, hold=self._held(), seen=seen, first_look=first_look, missed=missed)
+        except Invalid as error:
+            log.warning("a rollout cannot be told", cluster=self._cluster, name=seen.name, why=error.problem.message)
+            return None
 
     def _is_news(self, seen: SeenDeployment, missed: Sequence[MissedRollout]) -> bool:
         known = self._known.get(seen.uid)
