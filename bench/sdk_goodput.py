@@ -6,8 +6,10 @@ process, is open-loop: it sends at the moments of a Poisson process, whether or 
 users do, over kept connections. An answer is good when its status is 200 and it comes within half a second of the
 moment it was to be sent; then the client hangs up.
 
-Peak is what four patient clients get from the server without a limit (closed loop), or the best goodput of any load, if
-that is more. The figure is goodput with the limit at three times the peak's load, as a share of the peak.
+Peak is what four patient clients get from the server without a limit (closed loop). The figure is goodput with the
+limit at three times that load, as a share of it: the median of five rounds, each of which measures the peak and the
+overload one after the other, because on a shared machine a peak of two minutes ago says little about now. The rounds'
+limited server never sees anything but overload. The curve is one pass.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ import asyncio
 import multiprocessing
 import random
 import socket
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.results import Result
 
-NAMES = ("sdk_goodput_without", "sdk_goodput_peak")
+NAMES = ("sdk_goodput_without", "sdk_goodput_peak", "sdk_goodput_least")
 PATIENCE_SECONDS = 0.5
 SECONDS = 4.0
 WARM_SECONDS = 3.0
 MULTIPLES = (0.5, 0.9, 1.5, 2.0, 3.0)
+PAIRS = 5
 ROUNDS = 60_000
 """Of PBKDF2-SHA256: some 20 ms of one core."""
 
@@ -155,8 +160,44 @@ def _client(port: int, rates: Sequence[float], pipe: Any) -> None:
     pipe.send(asyncio.run(measure()))
 
 
+def _rounds(peak_port: int, limited_port: int, pipe: Any) -> None:
+    """(peak, goodput at three times it) of each round."""
+
+    async def measure() -> list[tuple[float, float]]:
+        found = []
+        for _ in range(PAIRS):
+            peak = await _closed_loop(peak_port)
+            await _load(limited_port, 3 * peak, WARM_SECONDS)
+            found.append((peak, len(await _load(limited_port, 3 * peak, SECONDS)) / SECONDS))
+            await asyncio.sleep(1.0)
+        return found
+
+    pipe.send(asyncio.run(measure()))
+
+
 def _curve(limited: bool, rates: Sequence[float]) -> list[float]:
     """A fresh server process and a fresh client process; goodput at each rate."""
+    with _server(limited) as port:
+        found: list[float] = _ask(_client, port, rates)
+        return found
+
+
+def _ask(target: Callable[..., None], *arguments: Any) -> Any:
+    """What a client in a process of its own found."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    client = context.Process(target=target, args=(*arguments, theirs))
+    client.start()
+    theirs.close()
+    try:
+        return mine.recv()
+    finally:
+        client.join()
+
+
+@contextmanager
+def _server(limited: bool) -> Iterator[int]:
+    """The port of a server process."""
     context = multiprocessing.get_context("spawn")
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     port = listener.getsockname()[1]
@@ -164,12 +205,7 @@ def _curve(limited: bool, rates: Sequence[float]) -> list[float]:
     server.start()
     try:
         _await(port, server)
-        mine, theirs = context.Pipe()
-        client = context.Process(target=_client, args=(port, rates, theirs))
-        client.start()
-        found: list[float] = mine.recv()
-        client.join()
-        return found
+        yield port
     finally:
         server.terminate()
         server.join(15)
@@ -194,17 +230,21 @@ def _await(port: int, server: Any) -> None:
 
 
 def run() -> list[Result]:
-    """Measure both curves over the same loads and draw them."""
+    """Measure both curves over the same loads and draw them; then the rounds."""
     peak = _curve(limited=False, rates=[])[0]
     rates = [peak * multiple for multiple in MULTIPLES]
     without = _curve(limited=False, rates=rates)
     limited = _curve(limited=True, rates=rates)
-    peak = max(peak, *without, *limited)
+    with _server(limited=False) as plain, _server(limited=True) as guarded:
+        rounds: list[tuple[float, float]] = _ask(_rounds, plain, guarded)
+    shares = [good / best for best, good in rounds]
+    print("sdk_goodput rounds: " + ", ".join(f"{good:.0f} of {best:.0f}/s" for best, good in rounds), flush=True)
+    peak = max(peak, *(best for best, _ in rounds))
     IMAGE.write_text(_draw(rates, without, limited), encoding="utf-8")
     return [
         Result(
             name="sdk_goodput",
-            value=round(limited[-1] / peak, 3),
+            value=round(statistics.median(shares), 3),
             unit="of peak at 3× load",
             better="higher",
             peer="the same server without a limit",
@@ -214,6 +254,7 @@ def run() -> list[Result]:
             limit_value=0.8,
         ),
         Result(name="sdk_goodput_without", value=round(without[-1], 1), unit="good answers/s at 3×", better="higher"),
+        Result(name="sdk_goodput_least", value=round(min(shares), 3), unit="of peak, worst round", better="higher"),
         Result(name="sdk_goodput_peak", value=round(peak, 1), unit="good answers/s", better="higher"),
     ]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbill_sdk import AIMD, ConfigError, Fixed, Gradient2, Limiter, Overloaded, Priority, Vegas
 from watchbill_sdk.limiter import SHARES, admits
-from watchbill_sdk.limits import Algorithm, Sample
+from watchbill_sdk.limits import Algorithm, Probing, Sample
 from watchbill_sdk.throttles import reject_probability
 
 samples = st.builds(
@@ -16,6 +18,8 @@ samples = st.builds(
     rtt=st.floats(1e-6, 60),
     inflight=st.integers(0, 500),
     dropped=st.booleans(),
+    rate=st.floats(0, 1e5),
+    shed=st.floats(0, 1),
 )
 
 
@@ -80,8 +84,60 @@ def test_aimd_adds_one_and_takes_a_tenth() -> None:
     assert AIMD(limit=20).step(Sample(0.1, 20, dropped=True)).limit == 20
 
 
+def overloaded(limit: int, rate: float) -> Sample:
+    return Sample(limit / rate, limit, rate=rate, shed=0.6)
+
+
+def tried(probing: Probing, rate: Callable[[int], float], windows: int) -> tuple[Probing, list[int]]:
+    """What a server does whose throughput at a limit is ``rate``; the limits of the windows."""
+    limits = []
+    for _ in range(windows):
+        limits.append(probing.limit)
+        probing = probing.step(overloaded(probing.limit, rate(probing.limit)))
+    return probing, limits
+
+
+def test_probing_takes_the_half_that_gets_as_much_done_as_the_new_limit_and_its_latency_as_normal() -> None:
+    """Gradient2 goes from 20 to 17 in three windows; then 8 are tried for two. All that time 70/s: nine only waited."""
+    start = Probing(Gradient2(estimate=20.0, long_rtt=0.1, samples=10))
+    probing, limits = tried(start, lambda _: 70.0, 5)
+    assert (limits[0], limits[3:]) == (20, [8, 8])
+    assert (probing.trial, probing.gradient.samples) == ("", 10)
+    assert probing.gradient.long_rtt == pytest.approx(8 / 70)
+    assert probing.limit == 8
+
+
+def test_probing_tries_twice_as_many_where_half_as_many_get_half_as_much_done() -> None:
+    """No queue: throughput is 20 a second for each that may run, up to 80 at once."""
+    start = Probing(Gradient2(estimate=20.0, long_rtt=0.05, samples=10))
+    _, limits = tried(start, lambda limit: 20.0 * min(limit, 80), 20)
+    assert max(limits) >= 80
+    assert limits[3] < limits[2] < limits[7]
+
+
+@pytest.mark.parametrize("seconds", [0.014, 0.05])
+def test_probing_started_under_overload_ends_the_queue_within_a_minute_and_keeps_it_short_for_an_hour(
+    seconds: float,
+) -> None:
+    """Gradient2 alone takes the queue it finds for normal, and fills it up to its most."""
+    probing, gradient = Probing(), Gradient2()
+    for second in range(3600):
+        if second > 60:
+            assert probing.limit <= 14
+        probing = probing.step(overloaded(probing.limit, 1 / seconds))
+        gradient = gradient.step(overloaded(gradient.limit, 1 / seconds))
+    assert gradient.limit == 200
+
+
+def test_probing_tries_nothing_while_bursts_are_shed() -> None:
+    probing = Probing(Gradient2(estimate=20.0, long_rtt=0.1, samples=10))
+    for _ in range(50):
+        probing = probing.step(Sample(0.1, 20, rate=70.0, shed=0.1))
+        assert probing.trial == ""
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.sampled_from([Gradient2(), Vegas(), AIMD(), Fixed(7)]), st.lists(samples, max_size=60))
+@given(st.sampled_from([Gradient2(), Probing(), Vegas(), AIMD(), Fixed(7)]), st.lists(samples, max_size=60))
 def test_no_algorithm_ever_leaves_its_bounds_or_stops_letting_one_through(
     algorithm: Algorithm, seen: list[Sample]
 ) -> None:
@@ -152,6 +208,7 @@ def test_a_limiter_learns_from_windows_of_good_calls_only() -> None:
         lambda: Gradient2(estimate=float("nan")),
         lambda: Gradient2(least=0),
         lambda: Gradient2(smoothing=0),
+        lambda: Probing(every=0),
         lambda: Vegas(estimate=2000),
         lambda: AIMD(backoff=1.0),
         lambda: AIMD(timeout=float("nan")),

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import watchbill_sdk as wb
 from watchbill_sdk import contract
@@ -216,6 +218,17 @@ def test_a_breaker_counts_neither_refusals_nor_cancellation_nor_late_news() -> N
     assert breaker.state == "open"
     breaker.end(early, None)
     assert breaker.state == "open", "a call from before it opened proves nothing"
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_a_breaker_is_open_exactly_after_as_many_failures_in_a_row_as_it_was_told(outcomes: list[bool]) -> None:
+    breaker, row = wb.Breaker("in-a-row", failures=3, recovery=60), 0
+    for good in outcomes:
+        breaker.end(breaker.begin(), None if good else OSError())
+        row = 0 if good else row + 1
+        assert breaker.state == ("open" if row == 3 else "closed")
+        if row == 3:
+            return
 
 
 def test_a_cancelled_probe_leaves_room_for_the_next() -> None:

@@ -27,7 +27,7 @@ from watchbill_sdk.fallbacks import Fallback, degraded, mark_degraded
 from watchbill_sdk.health import HEALTH
 from watchbill_sdk.hedges import Hedge
 from watchbill_sdk.limiter import Limiter, Priority
-from watchbill_sdk.limits import AIMD, Fixed, Gradient2, Vegas
+from watchbill_sdk.limits import AIMD, Fixed, Gradient2, Probing, Vegas
 from watchbill_sdk.logs import add_trace_ids
 from watchbill_sdk.recorder import RECORDER, Evidence
 from watchbill_sdk.retries import Retry, RetryBudget
@@ -58,6 +58,7 @@ __all__ = [
     "Limiter",
     "Overloaded",
     "Priority",
+    "Probing",
     "Rejected",
     "ReliabilityError",
     "Retry",

@@ -47,6 +47,8 @@ class Breaker(Primitive):
         self._ignore = ignore
         self._lock = threading.Lock()
         self._probing = False
+        self._calm = True
+        """Closed, and nothing has failed since the last success: nothing to count, so nobody takes the lock."""
         self._evidence = RECORDER.evidence(dependency, "breaker", f"{failures} failures, {self._recovery:g}s")
         self._refused = RECORDER.counter(contract.REJECTIONS, dependency, "breaker", BreakerOpen.code)
         RECORDER.watch(self)
@@ -59,6 +61,8 @@ class Breaker(Primitive):
     def begin(self) -> bool:
         """Return whether this call is the probe of a half-open breaker."""
         self._evidence.used()
+        if self._calm:
+            return False
         with self._lock:
             if self._circuit.state == CLOSED:
                 return False
@@ -76,6 +80,8 @@ class Breaker(Primitive):
 
     def end(self, held: bool, error: BaseException | None) -> None:
         """Count how it went."""
+        if error is None and self._calm:
+            return
         with self._lock:
             if held:
                 self._probing = False
@@ -88,6 +94,7 @@ class Breaker(Primitive):
                 self._circuit.handle_end_request()
             else:
                 self._circuit.handle_exception(error)
+            self._calm = self._circuit.state == CLOSED and not self._circuit.failure_count
             if self._circuit.messages:
                 self._tell()
 

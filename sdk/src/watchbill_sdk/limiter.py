@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 from watchbill_sdk import contract
 from watchbill_sdk.errors import ConfigError, DeadlineExceeded, Overloaded, Rejected
-from watchbill_sdk.limits import Algorithm, Gradient2, Sample
+from watchbill_sdk.limits import Algorithm, Probing, Sample
 from watchbill_sdk.primitive import Primitive, Seconds, label, seconds, share, whole
 from watchbill_sdk.recorder import RECORDER, Measurement, gauge
 
@@ -83,7 +83,7 @@ class Limiter(Primitive):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = label(name, "a limiter's name")
-        self._algorithm: Algorithm = algorithm if algorithm is not None else Gradient2()
+        self._algorithm: Algorithm = algorithm if algorithm is not None else Probing()
         if set(shares) != set(Priority):
             raise ConfigError("shares must name each priority")
         self._shares = {priority: share(part, f"the share of {priority.word}") for priority, part in shares.items()}
@@ -92,7 +92,8 @@ class Limiter(Primitive):
         self._clock = clock
         self._lock = threading.Lock()
         self._inflight = 0
-        self._window_ends = clock() + self._window
+        self._window_began = clock()
+        self._arrived = self._refusals = 0
         self._sum = 0.0
         self._count = 0
         self._peak = 0
@@ -119,10 +120,12 @@ class Limiter(Primitive):
         now = self._clock()
         self._evidence.used()
         with self._lock:
+            self._arrived += 1
             if admits(limit=self._algorithm.limit, inflight=self._inflight, part=self._shares[priority]):
                 self._inflight += 1
                 self._peak = max(self._peak, self._inflight)
                 return now
+            self._refusals += 1
         self._shed[priority].add()
         self._refused.add()
         raise Overloaded(
@@ -145,12 +148,22 @@ class Limiter(Primitive):
             self._sum += max(now - held, 1e-6)
             self._count += 1
             self._dropped |= dropped
-            if now < self._window_ends or self._count < self._least_samples:
+            took = now - self._window_began
+            if took < self._window or self._count < self._least_samples:
                 return
-            self._algorithm = self._algorithm.step(Sample(self._sum / self._count, self._peak, self._dropped))
+            self._algorithm = self._algorithm.step(
+                Sample(
+                    self._sum / self._count,
+                    self._peak,
+                    self._dropped,
+                    rate=self._count / took,
+                    shed=self._refusals / self._arrived if self._arrived else 0.0,
+                )
+            )
             self._sum, self._count, self._dropped = 0.0, 0, False
+            self._arrived = self._refusals = 0
             self._peak = self._inflight
-            self._window_ends = now + self._window
+            self._window_began = now
 
     def observe(self) -> Iterable[Measurement]:
         """Limit and calls in flight."""

@@ -8,11 +8,16 @@ from typing import Protocol, Self
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One window of calls: mean round-trip time in seconds, most in flight at once, whether any was dropped."""
+    """One window of calls: mean round-trip time in seconds, most in flight at once, whether any was dropped.
+
+    ``rate`` is how many ended well a second, ``shed`` which share of those that came was refused.
+    """
 
     rtt: float
     inflight: int
     dropped: bool = False
+    rate: float = 0.0
+    shed: float = 0.0
 
 
 class Algorithm(Protocol):
