@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from watchbill.channels import Sender, context_of, limits_of
-from watchbill.features import paging, suspects
+from watchbill.features import paging, suspects, tickets
 from watchbill.features.paging import SendNotification, SignedLinks
 from watchbill.processes.chat import SlackSocket, telegram_loop
 from watchbill.processes.compose import Context, Parts
@@ -35,7 +35,11 @@ def build(context: Context) -> Parts:
     links = SignedLinks(base_url=settings.base_url, signer=Signer(settings.secret_keys))
     settle_for = timedelta(seconds=settings.settle_seconds)
     paging_loops = [
-        inside_loop("routing", db, paging.routing_duties(settle_for=settle_for, advisers=[suspects.advise])),
+        inside_loop(
+            "routing",
+            db,
+            paging.routing_duties(settle_for=settle_for, advisers=[suspects.advise], followers=[tickets.follow]),
+        ),
         inside_loop("steps", db, paging.page_duties()),
         *sending_loops("notifications", db, SendNotification(send=sender, links=links), threads=SENDERS),
     ]

@@ -11,7 +11,7 @@ import structlog
 from watchbill.features import alerts, incidents
 from watchbill.features.alerts import BusyError
 from watchbill.features.paging import actions, escalation, routing, store
-from watchbill.features.paging.routing import Adviser
+from watchbill.features.paging.routing import Adviser, Follower
 from watchbill.runtime import due
 from watchbill.runtime.db import Tx
 from watchbill.runtime.due import DueRow, InsideDuty
@@ -41,12 +41,21 @@ class RouteAlert(_Duty):
 
     kind = alerts.ROUTE
 
-    def __init__(self, *, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> None:
+    def __init__(
+        self, *, settle_for: timedelta, advisers: Sequence[Adviser] = (), followers: Sequence[Follower] = ()
+    ) -> None:
         self._settle_for = settle_for
         self._advisers = advisers
+        self._followers = followers
 
     def work(self, tx: Tx, row: DueRow) -> None:
-        routing.route_alert(tx, alert_id=UUID(row.subject), settle_for=self._settle_for, advisers=self._advisers)
+        routing.route_alert(
+            tx,
+            alert_id=UUID(row.subject),
+            settle_for=self._settle_for,
+            advisers=self._advisers,
+            followers=self._followers,
+        )
 
 
 class ExpireAlert(_Duty):
@@ -127,9 +136,15 @@ class ReviewPage(_Duty):
         actions.review_page(tx, page_id=UUID(row.subject))
 
 
-def routing_duties(*, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> list[InsideDuty]:
-    """Duties that touch alerts and incidents; one loop works them. ``advisers`` add evidence to new incidents."""
-    return [RouteAlert(settle_for=settle_for, advisers=advisers), ExpireAlert(), EndHold(), SettleIncident()]
+def routing_duties(
+    *, settle_for: timedelta, advisers: Sequence[Adviser] = (), followers: Sequence[Follower] = ()
+) -> list[InsideDuty]:
+    """Duties that touch alerts and incidents; one loop works them.
+
+    ``advisers`` add evidence to new incidents; ``followers`` are told of every alert that was routed.
+    """
+    route = RouteAlert(settle_for=settle_for, advisers=advisers, followers=followers)
+    return [route, ExpireAlert(), EndHold(), SettleIncident()]
 
 
 def page_duties() -> list[InsideDuty]:

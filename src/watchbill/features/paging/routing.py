@@ -28,6 +28,9 @@ log = structlog.get_logger("watchbill.routing")
 Adviser = Callable[[Tx, Incident], None]
 """Adds evidence to an incident that was just opened; what it raises is logged, and paging goes on."""
 
+Follower = Callable[[Tx, Alert], None]
+"""Told of every alert that was routed, as it is then; what it raises is logged, and paging goes on."""
+
 _RESPONSE_LOCK = 0x57617463
 """The bytes of "Watc": one application-wide advisory lock."""
 
@@ -37,8 +40,38 @@ def lock_response(tx: Tx) -> None:
     tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESPONSE_LOCK})
 
 
-def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta, advisers: Sequence[Adviser] = ()) -> None:
-    """Take an alert to its owner, all in one commit.
+def route_alert(
+    tx: Tx,
+    *,
+    alert_id: UUID,
+    settle_for: timedelta,
+    advisers: Sequence[Adviser] = (),
+    followers: Sequence[Follower] = (),
+) -> None:
+    """Take an alert to its owner, all in one commit; then tell those who follow alerts (tickets do).
+
+    Raises:
+        BusyError: another transaction holds the alert.
+    """
+    lock_response(tx)
+    alert = alerts.lock_alert(tx, alert_id=alert_id)
+    if alert is None:
+        return
+    _route(tx, alert=alert, settle_for=settle_for, advisers=advisers)
+    if alert.is_open and alert.urgency == "page" and not alert.refreshes:
+        return  # news to everybody: nobody follows it yet, and a storm of pages pays nothing for this
+    for follow in followers:
+        try:
+            with tx.savepoint():
+                follow(tx, alert)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("a follower of alerts failed; paging goes on", alert=str(alert.id))
+
+
+def _route(tx: Tx, *, alert: Alert, settle_for: timedelta, advisers: Sequence[Adviser]) -> None:
+    """The alert's way, step by step.
 
     1. An alert that has ended may let its incident settle; nothing else.
     2. The owner is the team of its service; without one, the fallback team, shown as unowned.
@@ -49,9 +82,7 @@ def route_alert(tx: Tx, *, alert_id: UUID, settle_for: timedelta, advisers: Sequ
        another service joined or severity was raised.
     6. Advisers say what may be the cause of an incident that opened.
     """
-    lock_response(tx)
-    alert = alerts.lock_alert(tx, alert_id=alert_id)
-    if alert is None or alert.state == "held":
+    if alert.state == "held":
         return
     if alert.state == "resolved":
         if alert.incident_id is not None:

@@ -110,10 +110,7 @@ def decide(  # noqa: PLR0911  one line a row of the table
         return Decision(kind="none", reason=f"it is {ticket.state}")
     said = ticket.said
     if said is None:
-        again = Decision(kind="update", reason="a new episode", comment="It fires again.")
-        if ticket.state == "closed":
-            return msgspec.structs.replace(again, want_open=True)
-        return again if about.firing else Decision(kind="none", reason="it ended before it was told")
+        return _begins_again(ticket, about, when_resolved=when_resolved)
     if ticket.state == "closed_outside":
         return Decision(kind="none", reason="people closed it")
     if said == about.said:
@@ -129,6 +126,21 @@ def decide(  # noqa: PLR0911  one line a row of the table
     if not said.firing and about.firing:
         return Decision(kind="update", reason="its alert fires again", comment="It fires again.", want_open=True)
     return Decision(kind="update", reason="its tier changed", comment=changed(said, about.said))
+
+
+def _begins_again(ticket: Ticket, about: About, *, when_resolved: str) -> Decision:
+    """A later episode took the ticket over, and it does not say so yet."""
+    if about.firing:
+        return Decision(
+            kind="update",
+            reason="a new episode",
+            comment="It fires again.",
+            want_open=None if ticket.state == "closed_outside" else True,
+        )
+    if ticket.state == "open":
+        closes = False if when_resolved == "close" else None
+        return Decision(kind="update", reason="its alert ended", comment="It has ended.", want_open=closes)
+    return Decision(kind="none", reason="it ended before it was told")
 
 
 def changed(before: Said, after: Said) -> str:
