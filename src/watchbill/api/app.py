@@ -47,6 +47,7 @@ NOUNS: tuple[str, ...] = (
     "runners",
     "slos",
     "slo_report",
+    "slo_exclusions",
     "slo_openslo",
     "changes",
     "gate",

@@ -34,7 +34,8 @@ To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; now 
 class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One SLO. ``target`` is a percent, exact; ``budget_remaining`` a share of the budget (1 untouched, <0 overspent).
 
-    ``burn`` is a multiple of the sustainable rate. State and figures are null until the first evaluation.
+    ``burn`` is a multiple of the sustainable rate. Excluded minutes count in none of them: ``budget_without`` is what
+    would remain if nothing were excluded (null: nothing is). State and figures are null until the first evaluation.
     """
 
     id: UUID
@@ -57,6 +58,10 @@ class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
     bad: int
     total: int
     exhausted_at: datetime | None
+    excluded_seconds: int = 0
+    excluded_bad: int = 0
+    excluded_total: int = 0
+    budget_without: Decimal | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +124,10 @@ def summary_of(view: SloView) -> SloSummary:
         bad=state.bad if state else 0,
         total=state.total if state else 0,
         exhausted_at=state.exhausted_at if state else None,
+        excluded_seconds=state.excluded_seconds if state else 0,
+        excluded_bad=state.excluded_bad if state else 0,
+        excluded_total=state.excluded_total if state else 0,
+        budget_without=state.budget_without if state else None,
     )
 
 

@@ -9,11 +9,12 @@ import typer
 
 from watchbill.cli.client import Client
 from watchbill.cli.output import Home, Json, emit, rows, when
+from watchbill.cli.slo_exclusions import approve, budget, end_now, exclude, exclusions, revoke
+from watchbill.cli.slo_named import id_of
 from watchbill.cli.slo_openslo import export_slos, import_slos, validate_slos
 from watchbill.cli.slo_replay import propose_target, replay_slos
 from watchbill.cli.slo_report import badge, report, rules
 from watchbill.kernel.durations import format_duration
-from watchbill.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,6 +29,12 @@ app.command("rules")(rules)
 app.command("import")(import_slos)
 app.command("validate")(validate_slos)
 app.command("export")(export_slos)
+app.command("budget")(budget)
+app.command("exclude")(exclude)
+app.command("exclusions")(exclusions)
+app.command("approve")(approve)
+app.command("revoke")(revoke)
+app.command("end")(end_now)
 
 _COLOURS = {"firing page": "bold red", "firing ticket": "yellow", "recovering": "cyan", "ok": "green"}
 _BAR = 8
@@ -55,21 +62,8 @@ def show(
 ) -> None:
     """Show one SLO: why it is in its state, its windows, its budget and what it promised before."""
     with Client.from_environment(home) as client:
-        found = client.get(f"/api/v1/slos/{_id_of(client, slo)}")
+        found = client.get(f"/api/v1/slos/{id_of(client, slo)}")
     emit(found, json=json, table=_page)
-
-
-def _id_of(client: Client, text: str) -> str:
-    if text.count("-") == 4 and "/" not in text:
-        return text
-    parts = text.split("/")
-    listed = client.get("/api/v1/slos", service=parts[0])["slos"]
-    found = [item for item in listed if [item["operation"], item["name"]][: len(parts) - 1] == parts[1:]]
-    if len(found) == 1:
-        return str(found[0]["id"])
-    names = ", ".join(f"{item['service']}/{item['operation']}/{item['name']}" for item in found or listed)
-    how_many = "no SLO is" if not found else f"{len(found)} SLOs are"
-    raise Invalid(f"{how_many} called '{text}'", hint=f"one of: {names}" if names else "see `watchbill slo list`")
 
 
 def _board(found: dict[str, Any]) -> RenderableType:
@@ -101,6 +95,11 @@ def _page(found: dict[str, Any]) -> RenderableType:
     budget.append(" events failed" if item["threshold_ms"] is None else " events failed or were too slow")
     if item["exhausted_at"] and (item["burn"] or 0) > 0:
         budget.append(f"; at this rate it is gone on {when(item['exhausted_at'])}")
+    if item["excluded_seconds"]:
+        budget.append(
+            f"\n             {_span(item['excluded_seconds'])} are excluded: without that"
+            f" {float(item['budget_without'] or 0) * 100:.1f} % would be left (`watchbill slo exclusions`)"
+        )
     windows = rows(
         found["windows"],
         ("Alert", "tier"),

@@ -16,13 +16,14 @@ from watchbill.manifest.bundle import Applying, Bundle, File, TeamItem, World, s
 from watchbill.manifest.check import check, in_order, strictly
 from watchbill.manifest.gather import gather
 from watchbill.manifest.plan import Action, Change, Plan, described, described_known, field_changes, make_plan
-from watchbill.manifest.sections import delivery, escalation, objectives, on_call, ownership, people
+from watchbill.manifest.sections import budget, delivery, escalation, objectives, on_call, ownership, people
 from watchbill.runtime.db import Tx
 from watchbill.runtime.ledger import Actor
 
 AFTER: tuple[Callable[[Tx, Applying], None], ...] = (
     on_call.apply,
     objectives.apply,
+    budget.apply,
     escalation.apply,
     delivery.apply,
 )

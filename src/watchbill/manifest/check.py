@@ -9,7 +9,17 @@ import msgspec
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.bundle import Bundle, File, World
 from watchbill.manifest.gather import gather
-from watchbill.manifest.sections import capacity, escalation, gate, objectives, on_call, ownership, people, rollback
+from watchbill.manifest.sections import (
+    budget,
+    capacity,
+    escalation,
+    gate,
+    objectives,
+    on_call,
+    ownership,
+    people,
+    rollback,
+)
 
 CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     people.check,
@@ -17,6 +27,7 @@ CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     on_call.check,
     escalation.check,
     gate.check,
+    budget.check,
     objectives.check,
     rollback.check,
     capacity.check,

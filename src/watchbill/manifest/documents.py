@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from watchbill.manifest.sections.budget import BudgetRules, ExcludeAlone
 from watchbill.manifest.sections.capacity import Capacity, PeakEvent
 from watchbill.manifest.sections.escalation import Escalation
 from watchbill.manifest.sections.gate import Gate
@@ -46,6 +47,8 @@ class TeamSpec(Part, frozen=True, kw_only=True):
     on_call: OnCall | None = None
     escalation: Escalation | None = None
     gate: Annotated[Gate, Meta(description="What stops a deploy of the team's services.")] | None = None
+    budget_policy: BudgetRules | None = None
+    exclude_alone: ExcludeAlone | None = None
     peak_events: Annotated[list[PeakEvent], Meta(max_length=50, description="Peaks the business knows of.")] = []
 
 
@@ -98,6 +101,8 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     dashboard: Url | None = None
     telemetry: Telemetry | None = None
     gate: Annotated[Gate, Meta(description="What stops a deploy.")] | None = None
+    budget_policy: BudgetRules | None = None
+    exclude_alone: ExcludeAlone | None = None
     rollback: Annotated[Rollback, Meta(description="How it is put back.")] | None = None
     capacity: Annotated[Capacity, Meta(description="What it carries and costs.")] | None = None
     operations: (

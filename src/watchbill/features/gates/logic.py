@@ -32,7 +32,8 @@ def decide(facts: Facts, *, now: datetime) -> Decision:
 
     1. Rollbacks and fixes always go.
     2. Anything that stops it makes it no-go, and anything not known unknown, where the policy says whether the door
-       is then open. A signed override that covers it opens what is shut, and is not asked where nothing is.
+       is then open. A signed override that covers it opens what is shut, and is not asked where nothing is; a freeze
+       of the error budget policy it does not open.
     3. What stops it comes before what is not known.
     4. Else go.
     """
@@ -44,7 +45,7 @@ def decide(facts: Facts, *, now: datetime) -> Decision:
     stops = [reason for reason in reasons if reason.effect == "stops"]
     unknowns = [reason for reason in reasons if reason.effect == "unknown"]
     against = stops or (unknowns if facts.policy.unknown == "closed" else [])
-    if against:
+    if against and not any(reason.code == "budget_freeze" for reason in stops):
         override = covering(facts.overrides, version=facts.version, now=now)
         if override is not None:
             signed = Reason(
@@ -97,6 +98,7 @@ def _slos(facts: Facts) -> Iterator[Reason]:
     for slo in facts.slos:
         yield from _burn(facts.policy, slo)
         yield from _budget(facts.policy, slo)
+        yield from _budget_rules(slo)
         if slo.state in (None, "unmeasured"):
             yield Reason(
                 code="unmeasured",
@@ -127,6 +129,22 @@ def _burn(policy: Policy, slo: SloFact) -> Iterator[Reason]:
         says=f"{slo.name} burns its budget{rate}",
         change="it goes when the burn stops; a fix (--fix) or a rollback goes now",
     )
+
+
+def _budget_rules(slo: SloFact) -> Iterator[Reason]:
+    """What the error budget policy of the team or service says; a freeze is not signed away, an approval is signed."""
+    left = "" if slo.remaining is None else f", {slo.remaining:.1%} are left"
+    for rule in slo.rules:
+        since = f" since {rule.since_at:%-d %b %H:%M} UTC" if rule.since_at else ""
+        asks = "freezes deploys" if rule.freeze else "asks for a signed override"
+        yield Reason(
+            code="budget_freeze" if rule.freeze else "budget_approval",
+            effect="stops",
+            says=f"the error budget policy {asks} at {rule.remaining:g}%: {slo.name} is there{since}{left}",
+            change="a fix (--fix) or a rollback goes now; the rule ends 5 points above its threshold"
+            if rule.freeze
+            else "sign an override on the service's page; a fix (--fix) or a rollback goes now",
+        )
 
 
 def _budget(policy: Policy, slo: SloFact) -> Iterator[Reason]:

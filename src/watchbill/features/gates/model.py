@@ -52,6 +52,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     freeze: tuple[Freeze, ...] = ()
 
 
+class BudgetRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule of the error budget policy that holds now: ``remaining`` percent of the budget or less are left."""
+
+    remaining: float
+    freeze: bool
+    since_at: datetime | None = None
+
+
 class SloFact(msgspec.Struct, frozen=True, kw_only=True):
     """One objective as last evaluated. ``remaining`` is a share of the budget (1 untouched); ``own_remaining``
     leaves out what a dependency's outage spent. ``exempt`` says which outage the burn of now belongs to.
@@ -68,6 +76,8 @@ class SloFact(msgspec.Struct, frozen=True, kw_only=True):
     traffic_lost: bool = False
     """It fires because its requests stay away, not because they fail."""
     back_at: datetime | None = None
+    rules: tuple[BudgetRule, ...] = ()
+    """Of its error budget policy, those that stop a deploy now."""
 
 
 class IncidentFact(msgspec.Struct, frozen=True, kw_only=True):

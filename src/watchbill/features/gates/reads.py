@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from watchbill.features import catalog, changes, incidents, slo
 from watchbill.features.gates import logic, store
-from watchbill.features.gates.model import Facts, IncidentFact, Override, Policy, SloFact
+from watchbill.features.gates.model import BudgetRule, Facts, IncidentFact, Override, Policy, SloFact
 from watchbill.kernel.errors import Invalid
 from watchbill.runtime.db import Tx
 
@@ -83,7 +83,24 @@ def overrides(
 
 def _slo_facts(tx: Tx, service: catalog.Service, environment: str, policy: Policy) -> tuple[SloFact, ...]:
     views = [view for view in slo.slos(tx, service_id=service.id) if view.slo.environment == environment]
-    return tuple(_slo_fact(tx, service, view, policy) for view in views)
+    held = slo.rules_in_force(tx, service_id=service.id)
+    facts = [(view, _slo_fact(tx, service, view, policy)) for view in views]
+    return tuple(msgspec.structs.replace(fact, rules=_rules(held.get(view.slo.id, ()))) for view, fact in facts)
+
+
+def _rules(held: Sequence[slo.Stance]) -> tuple[BudgetRule, ...]:
+    """Those of the error budget policy that stop a deploy; of several freezes or approvals the strictest."""
+    found = []
+    for action in ("freeze", "approval"):
+        asking = [one for one in held if action in one.rule.do]
+        if asking:
+            lowest = min(asking, key=lambda one: one.rule.remaining)
+            found.append(
+                BudgetRule(
+                    remaining=float(lowest.rule.remaining), freeze=action == "freeze", since_at=lowest.since_at
+                )
+            )
+    return tuple(found)
 
 
 def _slo_fact(tx: Tx, service: catalog.Service, view: slo.SloView, policy: Policy) -> SloFact:

@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from watchbill.features import alerts
-from watchbill.features.slo import counting, logic, outcome, recount, store, traffic
+from watchbill.features.slo import counting, logic, outcome, policing, recount, store, traffic
 from watchbill.features.slo.counting import CountSource
 from watchbill.features.slo.definitions import (
     Definitions,
@@ -333,6 +333,13 @@ class Evaluator:
                     )
         self._written.update({row.slo_id: Written(row.state, row.tier, row.cause) for row in states})
         if minute:
+            with self.db.transaction() as tx:
+                policing.act_on_budgets(
+                    tx,
+                    definitions=definitions.items,
+                    standing_of=lambda row: outcome.standing_of(definitions.items[row], row, evaluation),
+                    base_url=self.base_url,
+                )
             self._sent_at = evaluation.at
         self._recount(definitions, evaluation.at)
         self._write_series(definitions, evaluation.at)
