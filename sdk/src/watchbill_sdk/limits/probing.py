@@ -70,7 +70,8 @@ class Probing:
         if self.trial == "half" and sample.rate <= LOST * self.rate:
             return self._after("twice", wait=1)
         if self.trial == "twice" and sample.rate >= GAINED * self.rate:
-            return self._after("twice", wait=1, sample=sample)
+            # The other way next: a neighbour that let go of the machine just then looks like a gain, once.
+            return self._after("half", wait=self.every, sample=sample)
         return self._after("half", wait=3 * self.every if self.trial == "half" else 10 * self.every)
 
     def _after(self, following: Literal["half", "twice"], *, wait: int, sample: Sample | None = None) -> Self:
