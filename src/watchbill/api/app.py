@@ -30,6 +30,7 @@ NOUNS: tuple[str, ...] = (
     "contacts",
     "apply",
     "teams",
+    "tickets",
     "services",
     "oncall",
     "schedules",

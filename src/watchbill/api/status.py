@@ -11,11 +11,12 @@ from litestar import get
 
 from watchbill import __version__
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings
-from watchbill.features import changes, identity, paging
+from watchbill.features import changes, identity, paging, slo, tickets
 from watchbill.kernel.errors import Problem
 from watchbill.runtime import due, migrate
 from watchbill.runtime.config import Settings
 from watchbill.runtime.due import Backlog
+from watchbill.trackers import Trackers
 
 _LATE_SECONDS = 30.0
 _ASK_SECONDS = 2.0
@@ -50,6 +51,8 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
     with db.transaction() as tx:
         now, backlog, problem = tx.now, due.backlog(tx), paging.last_resort_problem(tx)
         watching = changes.watch_problems(changes.watches(tx), now=now)
+        watching += slo.source_problems(tx, embedded=settings.telemetry_url is None)
+        watching += tickets.problems(tx)
     return Status(
         version=__version__,
         now=now,
@@ -62,12 +65,12 @@ def show_status(caller: GivenCaller, db: GivenDb, settings: GivenSettings) -> St
             _working(settings, "worker", [line for line in backlog if line.kind.startswith(_WORKER_KINDS)]),
         ],
         backlog=backlog,
-        warnings=[*([problem] if problem else []), *watching],
+        warnings=[*([problem] if problem else []), *watching, *Trackers(settings.tickets_file).problems()],
     )
 
 
 _PAGER_KINDS = ("alert.", "page.", "incident.", "notification.")
-_WORKER_KINDS = ("contact.", "digest.")
+_WORKER_KINDS = ("contact.", "digest.", "ticket.")
 
 
 def _working(settings: Settings, name: str, mine: list[Backlog]) -> ProcessStatus:

@@ -45,6 +45,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("incident", "watchbill.cli.incident", "Incidents: list, show, acknowledge, resolve."),
     Entry("policy", "watchbill.cli.policy", "Test an escalation policy, and replay history under it."),
     Entry("slo", "watchbill.cli.slo", "Objectives, their budgets and their burn."),
+    Entry("tickets", "watchbill.cli.tickets", "Where slow burns go: GitHub, GitLab, Jira or the team's chat."),
     Entry("deploy", "watchbill.cli.deploy", "Changes: start, finish, list; DORA's measures."),
     Entry("gate", "watchbill.cli.gate", "May this go out now? Exit 0 go, 1 no-go, 2 unknown.", group=False),
     Entry("capacity", "watchbill.cli.capacity", "When it runs out, what breaks first, what to order by when."),

@@ -19,6 +19,7 @@ from watchbill.manifest.sections import (
     ownership,
     people,
     rollback,
+    tickets,
 )
 
 CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
@@ -31,6 +32,7 @@ CHECKS: tuple[Callable[[Bundle, World], Iterator[Problem]], ...] = (
     objectives.check,
     rollback.check,
     capacity.check,
+    tickets.check,
 )
 """One of each section."""
 

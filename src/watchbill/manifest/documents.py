@@ -14,7 +14,8 @@ from watchbill.manifest.sections.gate import Gate
 from watchbill.manifest.sections.objectives import Objective
 from watchbill.manifest.sections.on_call import OnCall
 from watchbill.manifest.sections.rollback import Rollback
-from watchbill.manifest.words import Environment, Login, Name, Part, Role, Text, Tier, Url
+from watchbill.manifest.sections.tickets import Tickets
+from watchbill.manifest.words import Environment, Login, Name, Part, Role, Source, Text, Tier, Url
 
 
 class Metadata(Part, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class TeamSpec(Part, frozen=True, kw_only=True):
     gate: Annotated[Gate, Meta(description="What stops a deploy of the team's services.")] | None = None
     budget_policy: BudgetRules | None = None
     exclude_alone: ExcludeAlone | None = None
+    tickets: Annotated[Tickets, Meta(description="Where slow burns and other tickets go.")] | None = None
     peak_events: Annotated[list[PeakEvent], Meta(max_length=50, description="Peaks the business knows of.")] = []
 
 
@@ -99,6 +101,14 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     runbook: Url | None = None
     repository: Url | None = None
     dashboard: Url | None = None
+    sources: Annotated[
+        list[Source],
+        Meta(
+            max_length=20,
+            description="What it is to SLOs: prometheus:<server> of WATCHBILL_PROMETHEUS_URLS, clickhouse, otlp. "
+            "Its team is paged when that does not answer.",
+        ),
+    ] = []
     telemetry: Telemetry | None = None
     gate: Annotated[Gate, Meta(description="What stops a deploy.")] | None = None
     budget_policy: BudgetRules | None = None

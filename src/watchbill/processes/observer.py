@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -98,10 +98,61 @@ def build(context: Context) -> Parts:
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
             Loop("evidence", take_evidence, idle_seconds=60.0),
+            Loop("slo.sources", SourceWatch(db, store, settings.sli_slice_seconds), idle_seconds=30.0),
         ],
         background=[*over_grpc, _Writing(store, commit)],
         ready=ready,
     )
+
+
+class SourceWatch:
+    """Notes every half minute whether ClickHouse answers, and whether anybody still sends spans.
+
+    ``otlp`` is down when no service at all sends spans although they came in 80 % of the slices of six hours: one
+    service that is quiet is its own matter (traffic lost), all of them are their collector's. Where nobody works at
+    night silence is no sign, and nothing is said. Only where SLOs count spans.
+    """
+
+    def __init__(self, db: Database, store: TelemetryStore, slice_seconds: int) -> None:
+        self._db = db
+        self._store = store
+        self._width = slice_seconds
+
+    def __call__(self) -> int:
+        """One look; returns 0."""
+        with self._db.transaction() as tx:
+            now = tx.now
+            known = {one.name: one for one in slo.source_health(tx)}
+        if slo.CLICKHOUSE not in known:
+            return 0
+        error, sends = "", None
+        try:
+            self._store.ping()
+            if slo.OTLP in known:
+                sends = self._sends(now, down=known[slo.OTLP].down_at is not None)
+        except WatchbillError as away:
+            error = away.problem.message
+        with self._db.transaction() as tx:
+            slo.note_source(tx, name=slo.CLICKHOUSE, answered=not error, error=error)
+            if sends is not None:
+                why = "" if sends else "no service sends spans any more"
+                slo.note_source(tx, name=slo.OTLP, answered=sends, error=why)
+        return 0
+
+    def _sends(self, now: datetime, *, down: bool) -> bool | None:
+        """Whether spans come; None when silence says nothing."""
+        quiet_from = now - max(_QUIET_FOR, timedelta(seconds=3 * self._width))
+        if self._store.reported(start=quiet_from, end=now, slice_seconds=self._width):
+            return True
+        if down:
+            return False
+        start = quiet_from - _BUSY_FOR
+        busy = self._store.reported(start=start, end=quiet_from, slice_seconds=self._width)
+        return False if len(busy) * self._width >= 0.8 * _BUSY_FOR.total_seconds() else None
+
+
+_QUIET_FOR = timedelta(minutes=3)
+_BUSY_FOR = timedelta(hours=6)
 
 
 def _over_grpc(

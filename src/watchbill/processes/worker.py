@@ -8,7 +8,7 @@ import structlog
 
 from watchbill.channels import Context as ChannelContext
 from watchbill.channels import Sender, context_of
-from watchbill.features import alerts, digest, evidence, identity, oncall, rollback, suspects
+from watchbill.features import alerts, digest, evidence, identity, oncall, rollback, suspects, tickets
 from watchbill.features.telemetry import Observer
 from watchbill.processes import reaching
 from watchbill.processes.compose import Context, Parts
@@ -19,6 +19,7 @@ from watchbill.runtime.config import Settings
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.loops import Loop
 from watchbill.runtime.signing import Signer
+from watchbill.trackers import Trackers
 
 _MINUTE = 60.0
 _HOUR = 3600.0
@@ -44,6 +45,7 @@ def build(context: Context) -> Parts:
             *kubernetes_loops(db, context.settings),
             *_capacity_loops(db, context.settings),
             *_digest_loops(db, context.settings, channels),
+            *_ticket_loops(db, context.settings, channels),
         ]
     )
 
@@ -81,6 +83,16 @@ def _capacity_loops(db: Database, settings: Settings) -> list[Loop]:
     return [
         Loop("capacity-night", lambda: min(0, nightly.work_night(db, observer)), idle_seconds=10 * _MINUTE),
         inside_loop("capacity", db, [nightly.ForecastService()], batch=10),
+    ]
+
+
+def _ticket_loops(db: Database, settings: Settings, channels: ChannelContext) -> list[Loop]:
+    """Tickets one at a time: trackers ask not to be written to at once (GitHub: best practices for its REST API)."""
+    sender = Sender(channels)
+    duty = tickets.SyncTicket(trackers=Trackers(settings.tickets_file), send=sender, base_url=settings.base_url)
+    return [
+        *sending_loops("tickets", db, duty, threads=1),
+        *sending_loops("ticket-messages", db, tickets.TellTeam(send=sender), threads=1),
     ]
 
 

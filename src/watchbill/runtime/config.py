@@ -142,6 +142,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "comma separated."
         ),
     ] = "sms=10/30,voice=1/10,slack=1/20,mattermost=5/20,telegram=20/30"
+    tickets_file: Annotated[
+        Path | None,
+        Meta(
+            description="YAML file of connections to GitHub, GitLab and Jira for tickets, with references to their "
+            "tokens; see the guide on tickets. Read by server and worker."
+        ),
+    ] = None
     heartbeat_urls: Annotated[
         str | None,
         Meta(

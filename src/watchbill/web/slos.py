@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from watchbill.api.slo_report import as_csv, period_of, report_of
 from watchbill.api.slos import team_id_of
 from watchbill.api.times import instant_of
-from watchbill.features import catalog, paging, slo
+from watchbill.features import catalog, paging, slo, tickets
 from watchbill.features.slo import SloView
 from watchbill.kernel.clock import format_instant
 from watchbill.web import incidents, shell, slo_charts
@@ -171,6 +171,8 @@ def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQu
             spans=list(SPANS),
             traces_url=traces_url(screen, detail.view),
             charts=slo_charts.charts(screen, detail.view, SPANS[chosen]),
+            tickets=tickets.tickets_of_identity(screen.tx, integration="slo", identity=f"slo:{id}"),
+            source_down=slo.source_down(screen.tx, slo=detail.view.slo),
         )
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from watchbill.features import catalog, identity, oncall, paging, slo
+from watchbill.features import catalog, identity, oncall, paging, slo, tickets
 from watchbill.features.catalog import Team
 from watchbill.kernel.clock import as_utc
 from watchbill.kernel.errors import Invalid, NotFound, Problem
@@ -100,6 +100,8 @@ def one_team(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Respons
             ],
             may_override=identity.may(screen.caller, "manage_team", team.id),
             fallback=catalog.fallback_team(tx),
+            ticket_rules=tickets.rules_of(team.spec),
+            tickets=tickets.tickets_of_team(tx, team_id=team.id, limit=10),
         )
 
 

@@ -23,7 +23,8 @@ from watchbill.features import alerts, identity, slo
 from watchbill.features.slo import store as slo_store
 from watchbill.features.slo.evaluator import Evaluator
 from watchbill.features.slo.probes import Prober
-from watchbill.features.slo.prometheus import DOWN_FOR, PrometheusPuller, servers_of
+from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
+from watchbill.features.slo.sources import DOWN_FOR
 from watchbill.features.telemetry import TelemetryStore
 from watchbill.kernel.clock import VirtualClock
 from watchbill.manifest import File, Options, apply_files

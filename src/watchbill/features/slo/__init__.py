@@ -66,6 +66,10 @@ from watchbill.features.slo.reads import (
 )
 from watchbill.features.slo.report import Kept, kept
 from watchbill.features.slo.report import totals as report_totals
+from watchbill.features.slo.sources import CLICKHOUSE, OTLP, SourceHealth, source_down
+from watchbill.features.slo.sources import health as source_health
+from watchbill.features.slo.sources import note as note_source
+from watchbill.features.slo.sources import problems as source_problems
 
 if TYPE_CHECKING:
     from watchbill.features.slo.backfill import Backfill, SpanSource
@@ -90,6 +94,8 @@ def build_backfill(*, db: Database, source: SpanSource, settings: Settings) -> B
 
 
 __all__ = [
+    "CLICKHOUSE",
+    "OTLP",
     "STATES",
     "AlertWindow",
     "Budget",
@@ -115,6 +121,7 @@ __all__ = [
     "SloDetail",
     "SloView",
     "Source",
+    "SourceHealth",
     "Stance",
     "State",
     "StateRow",
@@ -135,6 +142,7 @@ __all__ = [
     "exclusion_status",
     "exclusions",
     "kept",
+    "note_source",
     "observer_note",
     "policy_for",
     "preview_exclusion",
@@ -149,6 +157,9 @@ __all__ = [
     "slice_seconds",
     "slo_detail",
     "slos",
+    "source_down",
+    "source_health",
+    "source_problems",
     "stances",
     "states",
     "sync_all",

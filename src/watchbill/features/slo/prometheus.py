@@ -16,15 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import httpx
 import msgspec
 import structlog
 
-from watchbill.features import alerts
-from watchbill.features.slo import store
+from watchbill.features.slo import sources, store
 from watchbill.features.slo.bounds import same_bounds
 from watchbill.features.slo.model import PrometheusSource, Slo
 from watchbill.runtime.db import Database
@@ -37,9 +36,6 @@ _BACKFILL = timedelta(days=30)
 _ASK_SECONDS = 20.0
 _AGAIN = 3
 """The newest slices are asked for again: a scrape may have been late."""
-DOWN_FOR = timedelta(minutes=10)
-"""A source away for so long pages: its SLOs are blind."""
-
 
 class CountSink(Protocol):
     """Where counts go; `telemetry.TelemetryStore` is one."""
@@ -121,8 +117,7 @@ class PrometheusPuller:
         self._width = slice_seconds
         self._client = client or httpx.Client(timeout=_ASK_SECONDS, trust_env=False)
         self._next: dict[UUID, int] = {}
-        self._down_since: dict[str, datetime] = {}
-        self._told: set[str] = set()
+        self._errors: dict[str, str] = {}
 
     def pull(self) -> int:
         """Ask for what is new; returns 0 (the loop sleeps a slice)."""
@@ -135,7 +130,7 @@ class PrometheusPuller:
         for one, source in pulled:
             if up.get(source.server) is not False:  # away once is away for this round
                 up[source.server] = self._pull_one(one, source, now)
-        self._tell(up, now)
+        self._tell(up)
         return 0
 
     def stop(self) -> None:
@@ -153,6 +148,7 @@ class PrometheusPuller:
                 rows = self._counts(source, first, until)
             except PrometheusError as error:
                 log.warning("counts are not pulled", slo=str(one.id), server=source.server, why=str(error))
+                self._errors[source.server] = str(error)
                 return error.refused
             self._sink.put_counts(
                 operation_id=one.operation_id,
@@ -197,34 +193,11 @@ class PrometheusPuller:
                     values[number] = values.get(number, 0.0) + value
         return values
 
-    def _tell(self, up: Mapping[str, bool], now: datetime) -> None:
-        """Page the fallback team when a source has been away for `DOWN_FOR`; resolve when it is back."""
-        events: list[alerts.Event] = []
-        for server, answered in up.items():
-            if answered:
-                self._down_since.pop(server, None)
-                if server in self._told:
-                    self._told.discard(server)
-                    events.append(_event(server, "resolve", "it answers again"))
-                continue
-            since = self._down_since.setdefault(server, now)
-            if now - since >= DOWN_FOR:
-                self._told.add(server)
-                events.append(
-                    _event(server, "trigger", f"no answer since {since:%H:%M} UTC: the SLOs measured by it are blind")
-                )
-        if events:
-            with self._db.transaction() as tx:
-                alerts.accept_events(
-                    tx, integration_id=alerts.builtin_integration(tx, name="slo-sources").id, events=events
-                )
-
-
-def _event(server: str, action: Any, description: str) -> alerts.Event:
-    return alerts.Event(
-        identity=f"prometheus:{server}",
-        action=action,
-        title=f"Prometheus '{server}' does not answer Watchbill",
-        description=description,
-        severity="critical",
-    )
+    def _tell(self, up: Mapping[str, bool]) -> None:
+        """Note how each server is; one that is away for long pages its owner (`sources`)."""
+        if not up:
+            return
+        with self._db.transaction() as tx:
+            for server, answered in sorted(up.items()):
+                error = "" if answered else self._errors.get(server, "")
+                sources.note(tx, name=sources.prometheus(server), answered=answered, error=error)

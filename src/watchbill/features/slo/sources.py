@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
 from watchbill.features.slo import store
-from watchbill.features.slo.model import PrometheusSource
+from watchbill.features.slo.model import PrometheusSource, Slo
 from watchbill.features.slo.store import slo_source
 from watchbill.kernel.errors import Problem
 from watchbill.runtime.db import Tx
@@ -78,8 +78,8 @@ def note(tx: Tx, *, name: str, answered: bool, error: str = "") -> None:
             tx,
             name,
             "trigger",
-            f"no answer since {down_at:%Y-%m-%d %H:%M} UTC{said}. The SLOs measured by it are frozen: what fires goes on"
-            " firing, what was well is unmeasured.",
+            f"no answer since {down_at:%Y-%m-%d %H:%M} UTC{said}. The SLOs measured by it are frozen: what fires"
+            " goes on firing, what was well is unmeasured.",
         )
 
 
@@ -109,16 +109,24 @@ def owners(tx: Tx) -> dict[str, catalog.Service]:
     return {name: service for service in catalog.services(tx) for name in service.spec.get("sources", ())}
 
 
+def names_of(slo: Slo) -> set[str]:
+    """What an SLO is measured by."""
+    if slo.source is None:
+        return {CLICKHOUSE, OTLP}
+    return {prometheus(slo.source.server), CLICKHOUSE} if isinstance(slo.source, PrometheusSource) else {CLICKHOUSE}
+
+
+def source_down(tx: Tx, *, slo: Slo) -> SourceHealth | None:
+    """The source of this SLO that does not answer, the one that is down the longest; None when all do."""
+    down = [one for one in health(tx, names=names_of(slo)) if one.down_at is not None]
+    return min(down, key=lambda one: (one.down_at, one.name), default=None)
+
+
 def used(tx: Tx) -> set[str]:
     """The names of the sources that live SLOs are measured by."""
     found: set[str] = set()
     for slo in store.live_slos(tx):
-        if slo.source is None:
-            found |= {CLICKHOUSE, OTLP}
-        elif isinstance(slo.source, PrometheusSource):
-            found |= {prometheus(slo.source.server), CLICKHOUSE}
-        else:
-            found.add(CLICKHOUSE)
+        found |= names_of(slo)
     return found
 
 

@@ -27,6 +27,7 @@ def check(bundle: Bundle, world: World) -> Iterator[Problem]:
     yield from _check_names(bundle.teams, "team")
     yield from _check_names(bundle.services, "service")
     yield from _check_fallback(bundle, world)
+    yield from _check_sources(bundle.services)
     teams = world.teams | _names(bundle.teams)
     services = world.services | _names(bundle.services)
     for item in bundle.services:
@@ -84,6 +85,21 @@ def _check_fallback(bundle: Bundle, world: World) -> Iterator[Problem]:
                 ("spec", "fallback"),
                 "only one team of the organisation can be the fallback",
             )
+
+
+def _check_sources(items: Sequence[ServiceItem]) -> Iterator[Problem]:
+    """A source of counts is one service."""
+    claimed: dict[str, ServiceItem] = {}
+    for item in items:
+        for at, name in enumerate(item.manifest.spec.sources):
+            first = claimed.setdefault(name, item)
+            if first is not item:
+                yield item.problem(
+                    "manifest.duplicate",
+                    f"both {first.name} and {item.name} say that they are the source '{name}'",
+                    ("spec", "sources", at),
+                    "keep one: its team is paged when the source is down",
+                )
 
 
 def _check_dependencies(item: ServiceItem, services: frozenset[str], world: World) -> Iterator[Problem]:
