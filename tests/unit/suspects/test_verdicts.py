@@ -45,6 +45,24 @@ def test_looking_every_minute_raises_few_false_alarms_between_equal_versions() -
     assert alarms <= 10  # 5% of 200; the measured rate is far below
 
 
+def test_bursts_that_meet_one_version_by_chance_are_no_difference_and_a_steady_one_still_is() -> None:
+    """Failures of equal versions that come in bursts; without regard to that 20 of 100 pairs are called different."""
+    random = np.random.default_rng(11)
+
+    def minutes(worse: float) -> list[Slice]:
+        rates = np.minimum(0.9, 0.02 * random.gamma(1.5, 1 / 1.5, size=(40, 2)) * [worse, 1.0])
+        bad = random.binomial(400, rates)
+        return [
+            Slice(canary_total=400, canary_bad=float(one[0]), control_total=400, control_bad=float(one[1]))
+            for one in bad
+        ]
+
+    equal, worse = ([compare(minutes(times)) for _ in range(60)] for times in (1.0, 6.0))
+    assert sum(each.highest >= 40 and each.ratio >= 1.5 for each in equal) <= 3
+    assert sum(each.highest >= 40 for each in worse) >= 57
+    assert all(each.unsteady > 2 for each in equal)
+
+
 @given(st.floats(1.1, 8.0), st.integers(20, 2000), st.integers(20, 2000))
 @settings(max_examples=50)
 def test_a_shared_bad_share_is_never_evidence_however_traffic_is_split(scale: float, canary: int, control: int) -> None:

@@ -22,6 +22,8 @@ import msgspec
 _SCALE = 1.0
 """Standard deviation of log(theta) in the mixture: it looks best for about twice to five times as bad."""
 _POINTS = 48
+_STEADY = 4
+"""So many slices' worth of the belief that requests are independent."""
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +40,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     ``e_value`` is the evidence now, ``highest`` the highest it has been; ``p_value`` (``1 / highest``, at most 1) may
     be read at any time. ``ratio`` is how many times the control's bad share the canary's is, with a half event added
-    to each side so that it is finite; shares are None without requests.
+    to each side so that it is finite; shares are None without requests. ``unsteady`` is how many times as much the
+    counts scatter from slice to slice as independent requests would: 1 when they do not scatter more.
     """
 
     e_value: float
@@ -47,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     canary_share: float | None
     control_share: float | None
+    unsteady: float = 1.0
 
 
 def compare(slices: Sequence[Slice]) -> Evidence:
@@ -57,17 +61,25 @@ def compare(slices: Sequence[Slice]) -> Evidence:
     normal = NormalDist(0, _SCALE)
     thetas = np.exp([normal.inv_cdf(0.5 + (i + 0.5) / (2 * _POINTS)) for i in range(_POINTS)])
     log_likelihood = np.zeros(_POINTS)
-    highest = now = 1.0
     total = Slice(canary_total=0, canary_bad=0, control_total=0, control_bad=0)
+    path, told = [], []
     for each in slices:
         total = Slice(**{name: getattr(total, name) + getattr(each, name) for name in Slice.__struct_fields__})
         if each.canary_total <= 0 or each.control_total <= 0:
             continue
         share = each.canary_total / (each.canary_total + each.control_total)
         weight = thetas * share + 1 - share
-        log_likelihood += each.canary_bad * np.log(thetas) - (each.canary_bad + each.control_bad) * np.log(weight)
-        top = float(log_likelihood.max())
-        log_now = top + math.log(float(np.exp(log_likelihood - top).mean()))
+        log_likelihood = (
+            log_likelihood + each.canary_bad * np.log(thetas) - (each.canary_bad + each.control_bad) * np.log(weight)
+        )
+        path.append(log_likelihood)
+        told.append(each)
+    unsteady = unsteadiness(told, ratio=_ratio(total))
+    highest = now = 1.0
+    for each_log in path:
+        tempered = each_log / unsteady
+        top = float(tempered.max())
+        log_now = top + math.log(float(np.exp(tempered - top).mean()))
         now = math.exp(min(log_now, 700.0))
         highest = max(highest, now)
     return Evidence(
@@ -77,7 +89,31 @@ def compare(slices: Sequence[Slice]) -> Evidence:
         ratio=_ratio(total),
         canary_share=total.canary_bad / total.canary_total if total.canary_total else None,
         control_share=total.control_bad / total.control_total if total.control_total else None,
+        unsteady=unsteady,
     )
+
+
+def unsteadiness(slices: Sequence[Slice], *, ratio: float) -> float:
+    """How much more the canary's part of the bad requests scatters than chance would have it; at least 1.
+
+    Failures come in bursts: requests are not independent, and a burst that meets one side only is no difference between
+    versions. Pearson's dispersion of the canary's part in each slice around what ``ratio`` explains (McCullagh &
+    Nelder, "Generalized Linear Models", 1989, section 4.5), drawn towards 1 while slices are few. Evidence is divided
+    by it (on the scale of logarithms), as a quasi-likelihood; a power of at most 1 of a martingale keeps its promise.
+    """
+    scatter = float(_STEADY)
+    count = 0
+    for each in slices:
+        bad = each.canary_bad + each.control_bad
+        if bad <= 0:
+            continue
+        exposed = ratio * each.canary_total
+        part = exposed / (exposed + each.control_total)
+        spread = bad * part * (1 - part)
+        if spread > 0:
+            scatter += (each.canary_bad - bad * part) ** 2 / spread
+            count += 1
+    return max(1.0, scatter / max(1, count - 1 + _STEADY))
 
 
 def _ratio(total: Slice) -> float:

@@ -15,6 +15,8 @@ from watchbill.features.suspects.sequential import Slice
 from watchbill.kernel.durations import rough_duration
 
 _WELL_FOR = timedelta(seconds=60)
+_BURSTS = 2.0
+"""From this unsteadiness on it is worth a word."""
 _CHUNKS = 30
 """A "before" is cut into so many parts, each the control of one slice of the "after"."""
 
@@ -208,6 +210,8 @@ def _measure(
     large = evidence.ratio >= gate.ratio and canary - control >= gate.points
     significant = evidence.highest >= 2 / gate.alpha  # two measures are looked at: each has half of alpha
     times = f", {evidence.ratio:.1f} times as many" if large else ""
+    if evidence.unsteady >= _BURSTS:
+        times += f", in bursts ({evidence.unsteady:.1f} times the scatter of chance, so it counts for less)"
     return Measure(
         name=name,
         evidence=evidence,
