@@ -101,8 +101,7 @@ class KubeApi:
                 api.open.add(self.connection)
                 try:
                     if since < api.oldest:
-                        expired = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-                        self.chunk({"type": "ERROR", "object": expired})
+                        self.expired()
                     else:
                         self.stream(namespace, since, ends, bookmarks="allowWatchBookmarks" in query)
                     self.wfile.write(b"0\r\n\r\n")
@@ -118,7 +117,10 @@ class KubeApi:
                         if not new:
                             api.lock.wait(min(api.bookmark_every, max(0.0, ends - time.monotonic())))
                             new = [each for each in api.log if each[0] > since]
-                        reached = api.version
+                        reached, too_old = api.version, since < api.oldest
+                    if too_old:
+                        self.expired()
+                        return
                     for version, kind, shown in new:
                         since = version
                         if namespace in ("", shown["metadata"]["namespace"]):
@@ -128,6 +130,10 @@ class KubeApi:
                         held = {"kind": "Deployment", "apiVersion": "apps/v1"}
                         metadata = {"resourceVersion": str(since), "creationTimestamp": None}
                         self.chunk({"type": "BOOKMARK", "object": {**held, "metadata": metadata, "spec": {}}})
+
+            def expired(self) -> None:
+                status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+                self.chunk({"type": "ERROR", "object": status})
 
             def chunk(self, event: dict[str, Any]) -> None:
                 line = json.dumps(event).encode() + b"\n"

@@ -5,6 +5,8 @@ A real PostgreSQL and real HTTP: connections break, the past is forgotten, worke
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -354,3 +356,50 @@ def test_the_rights_in_the_guide_are_what_the_watch_asks_for_and_no_more(
     with running(cluster()):
         until(lambda: watch(db).resource_version == str(api.version))
     assert {(line.split()[0], line.split()[2]) for line in api.asked} == given
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("WATCHBILL_TEST_KUBERNETES_LIVES", "1"))))
+def test_a_random_life_tells_every_rollout_once_and_leaves_none_open(
+    api: KubeApi, db: Database, cluster: Callable[..., DeploymentWatcher], seed: int
+) -> None:
+    """Workers die and start, connections break, the server forgets, people deploy meanwhile; no version is missed."""
+    chance, names, applied = random.Random(seed), ("cart", "payments", "search"), []
+
+    def apply(name: str) -> None:
+        applied.append((name, f"{name}{len(applied)}x"))
+        api.apply(name, f"registry.test/{name}:{applied[-1][1]}")
+
+    def scale(name: str) -> None:
+        [container] = api.objects[f"shop/{name}"]["spec"]["template"]["spec"]["containers"]
+        api.apply(name, container["image"], replicas=chance.randrange(1, 5))
+
+    for name in names:
+        api.roll_out(name, f"registry.test/{name}:v0")
+    with running(cluster()):
+        until(is_watching(db, api))
+    deeds: list[Callable[[str], None]] = [
+        *[apply] * 4,
+        *[api.complete] * 4,
+        lambda name: api.progress(name, updated=1, available=1, reason="ProgressDeadlineExceeded"),
+        lambda _: api.drop(),
+        lambda _: api.compact(),
+        scale,
+        lambda _: time.sleep(0.05),
+    ]
+    for _ in range(8):
+        workers = [cluster(lease_for=timedelta(seconds=0.3)) for _ in range(chance.choice([1, 2]))]
+        with running(*workers):
+            for _ in range(chance.randrange(1, 12)):
+                chance.choice(deeds)(chance.choice(names))
+        for name in chance.choices(names, k=chance.randrange(3)):  # nobody watches
+            apply(name)
+            chance.choice(deeds)(name)
+    for name in names:
+        api.complete(name)
+    with running(cluster()):
+        until(lambda: watch(db).resource_version == str(api.version) and watch(db).trouble is None)
+    found = [one for one in told(db, limit=500) if one.version != "v0"]
+    assert sorted((one.service_name, one.version) for one in found) == sorted(applied)
+    assert {one.state for one in found} <= {"finished", "failed", "cancelled"}
+    newest = dict(applied)
+    assert {one.state for one in found if newest[one.service_name] == one.version} == {"finished"}

@@ -161,7 +161,7 @@ def _tell(
     if step.told == "started":
         return _start(tx, hold, seen, known, step)
     if step.told == "missed":
-        id = f"{hold.cluster}/{seen.uid}/missed/{int(step.at.timestamp())}"
+        id = f"{hold.cluster}/{seen.uid}/revision/{step.revision}"
         _record(tx, _report(tx, hold, seen, known, step, external_id=id))
         return change_id
     running = store.change_by_id(tx, id=change_id) if change_id is not None else None

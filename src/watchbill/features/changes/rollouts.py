@@ -125,6 +125,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     kind: ChangeKind = "deploy"
     version: str | None = None
     previous: str | None = None
+    revision: int | None = None
+    """Of what was missed: no other sight has it."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +191,17 @@ def missed_steps(known: KnownDeployment, found: Sequence[MissedRollout], *, sinc
         why = f"revision {one.revision} came and went while nobody watched; how it ended is not known"
         kind = _kind_of(known.templates, known.template, one.template)
         version = one.template.version
-        steps.append(Step(told="missed", at=one.began_at, why=why, kind=kind, version=version, previous=was))
+        steps.append(
+            Step(
+                told="missed",
+                at=one.began_at,
+                why=why,
+                kind=kind,
+                version=version,
+                previous=was,
+                revision=one.revision,
+            )
+        )
         was = version
     return steps
 

@@ -16,6 +16,7 @@ import msgspec
 from watchbill.kernel.errors import Forbidden, SetupError, Unavailable
 
 IN_CLUSTER = "in-cluster"
+AWAY = "cluster_away"
 PAGE = 500
 CONNECT_SECONDS = 5
 SILENCE_SECONDS = 10
@@ -143,7 +144,7 @@ class Cluster:
         try:
             return msgspec.json.decode(self._guarded(read), type=dict[str, Any])
         except msgspec.DecodeError as error:
-            raise Unavailable(f"the cluster's answer is not JSON: {error}", code="cluster_away") from error
+            raise Unavailable(f"the cluster's answer is not JSON: {error}", code=AWAY) from error
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
@@ -157,9 +158,9 @@ class Cluster:
                     code="cluster_refuses",
                     hint="give its account list and watch on deployments.apps; see docs/guides/watch-kubernetes.md",
                 ) from error
-            raise Unavailable(f"{error.status} {error.reason}", code="cluster_away") from error
+            raise Unavailable(f"{error.status} {error.reason}", code=AWAY) from error
         except (self._urllib3.exceptions.HTTPError, OSError, ValueError, KeyError) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}"[:300], code="cluster_away") from error
+            raise Unavailable(f"{type(error).__name__}: {error}"[:300], code=AWAY) from error
 
 
 def _message(body: Any) -> str:

@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from watchbill.features import changes
 from watchbill.features.changes import Hold, KnownDeployment, MissedRollout, SeenDeployment
 from watchbill.intake.kubernetes import objects
-from watchbill.intake.kubernetes.cluster import GoneError
+from watchbill.intake.kubernetes.cluster import AWAY, GoneError
 from watchbill.kernel.errors import Conflict, Forbidden, Invalid, SetupError, Unavailable, WatchbillError
 from watchbill.runtime import due, metrics
 from watchbill.runtime.db import Database, Tx
@@ -214,15 +214,21 @@ class DeploymentWatcher:
         if version is None:
             version = self._list(source, first_look=not mine or mine[0].listed_at is None)
         came, reached = 0, version
-        for kind, raw in source.changes(self._namespace, since=version, seconds=self._window_seconds):
-            if self._stopping:
-                break
-            came += 1
-            events_seen.labels(kind).inc()
-            self._take(source, kind, raw)
-            reached = str((raw.get("metadata") or {}).get("resourceVersion") or reached)
-            if kind == "BOOKMARK":
-                self._heard(reached)
+        try:
+            for kind, raw in source.changes(self._namespace, since=version, seconds=self._window_seconds):
+                if self._stopping:
+                    break
+                came += 1
+                events_seen.labels(kind).inc()
+                self._take(source, kind, raw)
+                reached = str((raw.get("metadata") or {}).get("resourceVersion") or reached)
+                if kind == "BOOKMARK":
+                    self._heard(reached)
+        except Unavailable as error:
+            if error.problem.code != AWAY or came == 0:
+                raise
+            # A connection that broke after it had told something is begun again at once, as clients of the API do.
+            log.info("the watch was cut off; going on", cluster=self._cluster, why=error.problem.message)
         self._heard(reached)
         if time.monotonic() - self._swept_at > SWEEP_SECONDS:
             with self._db.transaction() as tx:
