@@ -121,6 +121,10 @@ def test_teams_and_services_are_listed_and_shown(shop: Path) -> None:
     assert (shown["service"]["owner"], shown["on_call"]) == ("payments", teams[0]["on_call"])
     assert [operation["name"] for operation in shown["operations"]] == ["charge card"]
     assert run("service", "show", "nothing").exit_code == 4
+    assert json.loads(run("evidence", "payments-api", "--json").output)["answer"] == "unknown"
+    assert "it has told nothing of its protections yet" in run("evidence", "payments-api").output
+    assert [one["service"] for one in json.loads(run("evidence", "--json").output)] == ["payments-api"]
+    assert run("evidence", "nothing").exit_code == 4
 
 
 def test_validate_needs_no_server_and_has_json(shop: Path) -> None:

@@ -156,7 +156,8 @@ def judge(
         if name in titles or any(now - line.reported_at <= QUARTER for line in of)
     ]
     dependencies.sort(key=lambda one: (not one.declared, one.dependency))
-    answer = worst(one.answer for one in dependencies)
+    # Who tells nothing may call what it does not declare.
+    answer = worst([*(one.answer for one in dependencies), *(("unknown",) if silent else ())])
     return ServiceEvidence(
         service=service,
         environment=environment,
