@@ -50,12 +50,15 @@ def run(context: Context) -> Result:
         if images != ours:
             raise Refused(f"somebody changed deployment {namespace}/{name} meanwhile: it runs {', '.join(images)}")
         status, wanted = found.status, found.spec.replicas or 0
+        observed = (status.observed_generation or 0) >= (found.metadata.generation or 0)
+        late = next((c for c in status.conditions or [] if c.reason == "ProgressDeadlineExceeded"), None)
+        if observed and late is not None:
+            raise Refused(f"{said} does not come up: {late.message or late.reason}")
         updated, available = status.updated_replicas or 0, status.available_replicas or 0
         words = f"{updated} of {wanted} updated, {available} available"
         if words != last:
             context.say(words)
             last = words
-        observed = (status.observed_generation or 0) >= (found.metadata.generation or 0)
         if observed and updated >= wanted and available >= wanted and (status.replicas or 0) <= updated:
             return Result(outcome="succeeded", message=f"undid {said}")
         context.wait()
@@ -106,6 +109,8 @@ def run_rollout(context: Context) -> Result:
         observed = str(status.get("observedGeneration", "")) == str(rollout["metadata"].get("generation", ""))
         if (phase == "Healthy" and observed) or (going_on and phase == "Degraded" and status.get("abort")):
             return Result(outcome="succeeded", message=f"done: {todo}")
+        if phase == "Degraded" and observed and not going_on:
+            raise Refused(f"{todo}: it is degraded, {status.get('message') or 'and does not say why'}")
 
 
 class _Cluster:

@@ -279,7 +279,10 @@ def deployment(*, updated: int, generation: int = 4, image: str = "payments:v1")
         "spec": {
             "replicas": 2,
             "selector": {"matchLabels": {"app": "payments"}},
-            "template": {"metadata": {"labels": {"app": "payments"}}, "spec": {"containers": [{"name": "main", "image": image}]}},
+            "template": {
+                "metadata": {"labels": {"app": "payments"}},
+                "spec": {"containers": [{"name": "main", "image": image}]},
+            },
         },
         "status": {
             "observedGeneration": generation,
@@ -335,6 +338,25 @@ def test_kubernetes_never_brings_the_bad_version_back_nor_fights_a_person(
     assert result.message == message
     patched = any(route.startswith("PATCH") for route, _, _ in kubeconfig.came)
     assert patched == (result.message.startswith(("undid", "somebody")))
+
+
+def test_kubernetes_that_cannot_bring_the_old_version_up_has_failed_at_once(kubeconfig: Provider) -> None:
+    path = "/apis/apps/v1/namespaces/default"
+    annotation = "deployment.kubernetes.io/revision"
+    sets = [replica_set(3 + at, f"payments:{tag}", annotation=annotation) for at, tag in enumerate(("v1", "v2"))]
+    stuck = deployment(updated=1)
+    said = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "no image"}
+    stuck["status"]["conditions"] = [said]
+    kubeconfig.routes = {
+        f"GET {path}/deployments/payments": then((200, deployment(updated=2)), (200, stuck)),
+        f"GET {path}/replicasets": then((200, {"items": sets})),
+        f"PATCH {path}/deployments/payments": then((200, deployment(updated=0))),
+    }
+    result, _ = run("kubernetes", {"deployment": "payments"})
+    assert (result.outcome, result.message) == (
+        "failed",
+        "deployment default/payments to revision 3 does not come up: no image",
+    )
 
 
 def test_argo_rollouts_aborts_a_canary_that_goes_on(kubeconfig: Provider) -> None:

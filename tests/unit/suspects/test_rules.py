@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,26 @@ def test_what_cannot_be_reversed_or_is_being_done_has_not_even_a_button(busy: bo
     facts = msgspec.structs.replace(YES, **{name: AGAINST[name] for name in against})
     facts = msgspec.structs.replace(facts, **({"busy": "rollback 1"} if busy else {"reversible": False}))
     assert decide(facts).action == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("executor", "plan", "previous", "why"),
+    [
+        ("shell", {"command": ["put-back", "{previous_version}"]}, None, "the version before it is not known"),
+        ("shell", {"command": ["sh", "-c", "put {previous_version}"]}, "v1; rm -rf /", "is no version that may be put"),
+        ("shell", {"command": ["put-back", "{previous_version}"]}, "--force", "is no version that may be put"),
+        ("github", {"repository": "a/b", "workflow": "w", "token": "env:T"}, None, "its github executor needs it"),
+        ("shell", {"command": ["put-back", "{previous_version}"]}, "main@sha1:0a1b2c3", None),
+        ("kubernetes", {}, None, None),
+    ],
+)
+def test_a_version_that_is_unknown_or_no_version_never_gets_into_a_command(
+    executor: str, plan: dict[str, object], previous: str | None, why: str | None
+) -> None:
+    rules = Rules(executor=executor, plan=plan, automatic=True)
+    decision = decide(msgspec.structs.replace(YES, rules=rules, previous_version=previous, version="v2"))
+    assert (decision.action == "nothing") == (why is not None)
+    assert why is None or why in decision.reasons[0]
 
 
 def test_rules_are_read_from_a_manifest_with_their_defaults() -> None:

@@ -19,6 +19,7 @@ from watchbill.features.rollback import facts as gathering
 from watchbill.features.rollback import logic, running, store
 from watchbill.features.rollback.facts import Undoable
 from watchbill.features.rollback.model import Decision, Mode, Run, Switch
+from watchbill.features.rollback.plans import unfit
 from watchbill.features.suspects import Ranking
 from watchbill.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from watchbill.kernel.ids import new_id
@@ -106,6 +107,15 @@ def start(tx: Tx, *, service: Service, environment: str, mode: Mode, caller: Cal
             code="no_executor",
             hint="add spec.rollback to its manifest; see the guide 'Undo a deploy'",
         )
+    change = undoable.change
+    against = unfit(
+        undoable.rules.executor,
+        undoable.rules.plan,
+        version=change.version if change else None,
+        previous_version=undoable.previous_version,
+    )
+    if against is not None:
+        raise Conflict(against, code="unfit_version", hint="name a version with --to")
     if mode == "rehearsal" and incidents.incident_list(tx, state="open", service_id=service.id, limit=1):
         raise Conflict(f"{service.name} is in an open incident", code="incident_open", hint="rehearse in calm")
     return _begin(

@@ -96,6 +96,7 @@ def gather(tx: Tx, *, undoable: Undoable, incident: Incident | None, ranking: Ra
         kind=undoable.change.kind if undoable.change else "deploy",
         reversible=reversible[undoable.change.reversible] if undoable.change else None,
         previous_version=undoable.previous_version,
+        version=undoable.change.version if undoable.change else None,
         confidence=suspect.confidence if suspect else 0.0,
         measured_worse=suspect is not None and suspect.answer == "worse",
         environment=undoable.environment,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from watchbill.features.rollback.model import Decision, Rules, RunState
-from watchbill.features.rollback.plans import EXECUTORS
+from watchbill.features.rollback.plans import EXECUTORS, unfit
 from watchbill.kernel.durations import parse_duration, rough_duration
 
 BREAKER_SERVICES = 3
@@ -37,6 +37,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     reversible: bool | None
     previous_version: str | None
+    version: str | None = None
     confidence: float
     measured_worse: bool
     environment: str
@@ -74,6 +75,11 @@ def _impossible(facts: Facts) -> list[str]:
     found: list[str] = []
     if facts.rules.executor is None:
         found.append(f"{facts.service} does not say in its manifest how it is rolled back (spec.rollback)")
+    else:
+        against = unfit(
+            facts.rules.executor, facts.rules.plan, version=facts.version, previous_version=facts.previous_version
+        )
+        found += [against] if against else []
     if facts.busy is not None:
         found.append(f"{facts.busy} is at it already")
     if facts.undone is not None:

@@ -7,6 +7,7 @@ that the runner resolves on its own machine; the secret itself never comes here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -125,6 +126,32 @@ EXECUTORS: Mapping[str, type[Plan]] = {
     "gitlab": Gitlab,
 }
 """By the key that names them in a manifest."""
+
+
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:@/~-]{0,199}")
+"""What a version may look like that is put into a command or an address: no blank, no sign of a shell, no option."""
+
+
+def unfit(executor: str, plan: Mapping[str, Any], *, version: str | None, previous_version: str | None) -> str | None:
+    """Why the placeholders of a plan cannot be filled; None when they can.
+
+    Versions come from pipelines, webhooks and telemetry, and end in commands.
+    """
+    try:
+        filled = msgspec.convert(dict(plan), EXECUTORS[executor])
+    except msgspec.ValidationError:
+        return None  # the runner says what is wrong with it
+    # With the defaults that a written plan leaves out.
+    whole = msgspec.json.encode(list(msgspec.structs.asdict(filled).values())).decode()
+    for name, word in (("previous_version", previous_version), ("version", version)):
+        if "{" + name + "}" not in whole:
+            continue
+        if not word:
+            which = "the version before it" if name == "previous_version" else "its version"
+            return f"{which} is not known, and its {executor} executor needs it"
+        if not _SAFE.fullmatch(word):
+            return f"'{word[:80]}' is no version that may be put into a command"
+    return None
 
 
 def fill(value: Any, words: Mapping[str, str]) -> Any:
