@@ -37,7 +37,10 @@ _BADGE_FOR = timedelta(days=3650)
 
 
 class KeptLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One SLO over the period; ``spent`` is a share of this period's budget (above 1 the promise was broken)."""
+    """One SLO over the period; ``spent`` is a share of this period's budget (above 1 the promise was broken).
+
+    Excluded minutes count in none of it; ``spent_without`` is what would be spent if nothing were (null: nothing is).
+    """
 
     id: UUID
     team: str
@@ -52,6 +55,9 @@ class KeptLine(msgspec.Struct, frozen=True, kw_only=True):
     spent: Decimal | None
     kept: bool | None
     target_changed: bool
+    excluded_bad: int = 0
+    excluded_total: int = 0
+    spent_without: Decimal | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +102,9 @@ def report_of(start: datetime, end: datetime, lines: list[Kept]) -> Report:
                 spent=line.spent,
                 kept=line.kept,
                 target_changed=line.changed,
+                excluded_bad=line.excluded_bad,
+                excluded_total=line.excluded_total,
+                spent_without=line.spent_without,
             )
             for line in lines
         ],

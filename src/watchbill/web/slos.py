@@ -17,7 +17,7 @@ from watchbill.api.times import instant_of
 from watchbill.features import catalog, paging, slo, tickets
 from watchbill.features.slo import SloView
 from watchbill.kernel.clock import format_instant
-from watchbill.web import incidents, shell, slo_charts
+from watchbill.web import incidents, shell, slo_budget, slo_charts
 from watchbill.web.shell import AnyRequest, GivenWeb, Screen
 
 STATES = ("firing", "recovering", "ok", "unmeasured")
@@ -171,6 +171,7 @@ def one_slo(request: AnyRequest, web: GivenWeb, id: FromPath[UUID], span: FromQu
             spans=list(SPANS),
             traces_url=traces_url(screen, detail.view),
             charts=slo_charts.charts(screen, detail.view, SPANS[chosen]),
+            kept=slo_budget.of_slo(screen, detail.view),
             tickets=tickets.tickets_of_identity(screen.tx, integration="slo", identity=f"slo:{id}"),
             source_down=slo.source_down(screen.tx, slo=detail.view.slo),
         )

@@ -50,7 +50,7 @@ def after(level: Level, crossed, at: datetime, of: Standing) -> Level:
 )
 @settings(max_examples=80, deadline=None)
 def test_a_threshold_is_told_once_per_window_and_direction_and_its_level_always_holds(steps, percent, calendar):
-    """Semantics: slo.budget_policy."""
+    """slo.budget_policy: for every course of a budget, in rolling windows and calendar months."""
     threshold, level, now = Fraction(percent, 100), Level(), NOW
     told: list[tuple[str, datetime]] = []
     for days, bad in steps:

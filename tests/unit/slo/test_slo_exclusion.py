@@ -107,7 +107,7 @@ events = st.lists(
 @given(events=events, spans=spans, kind=st.sampled_from(["rolling", "day", "week", "slices"]))
 @settings(max_examples=40, deadline=None)
 def test_excluded_minutes_are_left_out_exactly_with_overlaps_late_data_and_changed_clocks(events, spans, kind):
-    """Semantics: slo.exclusion."""
+    """slo.exclusion: nothing of an excluded minute counts, and nothing else is lost."""
     now = SHIFT + 800 * MINUTE + timedelta(seconds=30)
     current = int(now.timestamp()) // 60
     measure = {

@@ -21,7 +21,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     ``achieved`` is the percent of good events, None without any. ``spent`` is the share of *this period's* budget that
     its failures took (1 is all of it; more is broken), ``kept`` whether the promise held. The target is today's; when
-    it changed within the period ``changed`` is true, and `slo_detail` says from what.
+    it changed within the period ``changed`` is true, and `slo_detail` says from what. Excluded minutes count in none of
+    these: ``excluded_bad`` and ``excluded_total`` are what they held, ``spent_without`` what would be spent if nothing
+    were excluded (None: nothing is).
     """
 
     view: SloView
@@ -31,13 +33,21 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     spent: Decimal | None
     kept: bool | None
     changed: bool
+    excluded_bad: int = 0
+    excluded_total: int = 0
+    spent_without: Decimal | None = None
 
 
 def kept(tx: Tx, *, start: datetime, end: datetime, team_id: UUID | None = None, limit: int = 5000) -> list[Kept]:
     """What was kept in [start, end), whole hours; the worst first, those without events last."""
     views = reads.slos(tx, team_id=team_id, limit=limit)
-    sums = store.series_sums(tx, slo_ids=[view.slo.id for view in views], start=start, end=end)
-    lines = [_line(view, *sums.get(view.slo.id, (0, 0)), start=start, end=end) for view in views]
+    ids = [view.slo.id for view in views]
+    sums = store.series_sums(tx, slo_ids=ids, start=start, end=end)
+    gone = store.series_left_out(tx, slo_ids=ids, start=start, end=end)
+    lines = [
+        _line(view, sums.get(view.slo.id, (0, 0)), gone.get(view.slo.id, (0, 0)), start=start, end=end)
+        for view in views
+    ]
     return sorted(
         lines,
         key=lambda line: (
@@ -50,8 +60,12 @@ def kept(tx: Tx, *, start: datetime, end: datetime, team_id: UUID | None = None,
     )
 
 
-def _line(view: SloView, bad: int, total: int, *, start: datetime, end: datetime) -> Kept:
+def _line(
+    view: SloView, counted: tuple[int, int], gone: tuple[int, int], *, start: datetime, end: datetime
+) -> Kept:
+    bad, total = counted
     figures = budget(bad=bad, total=total, share=view.slo.budget_share)
+    without = budget(bad=bad + gone[0], total=total + gone[1], share=view.slo.budget_share)
     return Kept(
         view=view,
         bad=bad,
@@ -60,6 +74,9 @@ def _line(view: SloView, bad: int, total: int, *, start: datetime, end: datetime
         spent=as_decimal(figures.spent, places=4) if total else None,
         kept=figures.spent <= 1 if total else None,
         changed=start < view.slo.changed_at < end and view.slo.changed_at > view.slo.created_at,
+        excluded_bad=gone[0],
+        excluded_total=gone[1],
+        spent_without=as_decimal(without.spent, places=4) if gone != (0, 0) else None,
     )
 
 
