@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -83,6 +84,10 @@ def test_a_deployment_of_github_is_started_and_finished_by_signed_webhooks_only(
     assert (one.service_name, one.version, one.state, one.author, one.kind) == (
         "payments", "v84", "finished", "alice", "deploy",
     )  # fmt: skip
+    form = b"payload=" + quote(_github("inactive")).encode()
+    headers = {"x-github-event": "deployment_status", "content-type": "application/x-www-form-urlencoded"}
+    headers["x-hub-signature-256"] = _signed(given["secret"], form)
+    assert "ends nothing" in client.post(f"/in/{given['key']}/github", content=form, headers=headers).json()["ignored"]
     assert client.post("/in/wbi_unknown/github", content=started).status_code == 401
     assert client.post(f"/in/{given['key']}/gitlab", content=started).status_code == 403
 
@@ -168,6 +173,12 @@ def test_cdevents_come_structured_and_binary_and_twice_is_once(client, made, db)
     [one] = _all(db)
     assert (one.version, one.environment, one.state) == ("1.4.0", "production", "finished")
     assert client.post(url, content=b"{}", headers=kind).status_code == 400
+    batch = {"content-type": "application/cloudevents-batch+json"}
+    again = msgspec.json.encode([{**attributes, "data": cdevent}, {**attributes, "id": "8", "data": cdevent}])
+    assert [one["outcome"] for one in client.post(url, content=again, headers=batch).json()["changes"]] == [
+        "unchanged", "finished",
+    ]  # fmt: skip
+    assert client.post(url, content=b'[{"id": 1}]', headers=batch).status_code == 400
 
 
 def test_pagerduty_change_events_are_taken_as_pagerduty_takes_them(client, made, db):
@@ -230,6 +241,7 @@ def test_a_deployment_that_waited_begins_when_it_was_approved_and_knows_by_whom(
 
 def test_a_deploy_that_its_workflow_its_deployment_and_its_pipeline_tell_is_one(client, token, github, db):
     """deploy.once"""
+
     def run(action: str, id: int = 77) -> None:
         shown = {"id": id, "run_attempt": 1, "name": "Deploy", "head_sha": SHA, "conclusion": "success",
                  "run_started_at": _stamp(-9), "updated_at": _stamp(-3)}  # fmt: skip

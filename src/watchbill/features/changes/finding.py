@@ -57,6 +57,10 @@ def find(tx: Tx, *, report: ChangeReport, integration_id: UUID, name: str, at: d
     if report.kind not in ROLLS or source in sameness.OBSERVERS:
         return None  # observers look for themselves (`deployments`, `inferring`)
     take_turns(tx, service=name)
+    if report.external_id is not None:  # another of its reports may have been before us
+        known = store.lock_external(tx, integration_id=integration_id, external_id=report.external_id)
+        if known is not None:
+            return Found(known)
     return _as_others_told(tx, report=report, integration_id=integration_id, name=name, at=at, source=source)
 
 

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP, structured and binary, carrying CDEvents of services and flags.
+"""CloudEvents 1.0 over HTTP, structured, binary and batched, carrying CDEvents of services and flags.
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
 https://cdevents.dev/docs/continuous-deployment/ (service deployed, upgraded, rolledback, removed, published)
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 from urllib.parse import unquote
+
+import msgspec
 
 from watchbill.features.changes import KINDS, ChangeKind, ChangeReport
 from watchbill.intake.changes.base import Headers, Parsed, Told, environment_of, instant, json_object, link, part, text
@@ -20,6 +22,7 @@ _KINDS: dict[str, tuple[ChangeKind, Literal["started", "finished"]]] = {
     "service.removed": ("config", "finished"),
     "environment.modified": ("config", "finished"),
 }
+MOST_IN_BATCH = 1000
 _OWN = {f"watchbill.change.{state}": state for state in ("started", "finished", "failed", "cancelled")}
 
 
@@ -29,7 +32,24 @@ def parse(body: bytes, headers: Headers) -> Parsed:
     Raises:
         Invalid: no CloudEvent: the attributes id, source and type are required.
     """
-    event = _attributes(body, headers)
+    if headers.get("content-type", "").startswith("application/cloudevents-batch+json"):
+        found = [_change(_bare(event)) for event in _batch(body)]
+        ignored = "; ".join(one.ignored for one in found if one.ignored)[:500]
+        return Parsed(told=tuple(told for one in found for told in one.told), ignored=ignored)
+    return _change(_attributes(body, headers))
+
+
+def _batch(body: bytes) -> list[dict[str, Any]]:
+    try:
+        found = msgspec.json.decode(body, type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid(f"the body is not a JSON array of events: {error}", code="bad_body") from error
+    if len(found) > MOST_IN_BATCH:
+        raise Invalid(f"a batch has at most {MOST_IN_BATCH} events", code="bad_body", hint="send several")
+    return found
+
+
+def _change(event: dict[str, Any]) -> Parsed:
     type, id, source = text(event, "type"), text(event, "id"), text(event, "source")
     if type is None or id is None or source is None:
         raise Invalid(
@@ -67,12 +87,15 @@ def parse(body: bytes, headers: Headers) -> Parsed:
 def _attributes(body: bytes, headers: Headers) -> dict[str, Any]:
     """The event's attributes with ``data``, whichever way it came. A bare CDEvent has them in its context."""
     if headers.get("content-type", "").startswith("application/cloudevents+json") or "ce-type" not in headers:
-        event = json_object(body)
-        if "context" in event and "subject" in event:
-            return {**part(event, "context"), "data": event}
-        return event
+        return _bare(json_object(body))
     found: dict[str, Any] = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
     return {**found, "data": json_object(body)}
+
+
+def _bare(event: dict[str, Any]) -> dict[str, Any]:
+    if "context" in event and "subject" in event:
+        return {**part(event, "context"), "data": event}
+    return event
 
 
 def _own(data: dict[str, Any], state: Any, event: dict[str, Any], id: str) -> Parsed:

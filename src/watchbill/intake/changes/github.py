@@ -6,6 +6,7 @@ Payloads: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 from watchbill.features.changes import ChangeReport
 from watchbill.intake.changes.base import Headers, Parsed, Told, environment_of, instant, json_object, link, part, text
@@ -34,7 +35,7 @@ def parse(body: bytes, headers: Headers) -> Parsed:
     A ``deployment`` names its service by ``payload.service``; else its repository does. A workflow counts when its
     name says deploy; a release counts in the environment ``release``.
     """
-    data = json_object(body)
+    data = json_object(_payload(body, headers))
     event = headers.get("x-github-event", "")
     if event == "deployment":
         return _deployment(data, "started", part(data, "deployment").get("created_at"))
@@ -49,6 +50,13 @@ def parse(body: bytes, headers: Headers) -> Parsed:
     if event == "workflow_run":
         return _workflow(data)
     return _release(data) if event == "release" else _nothing(event)
+
+
+def _payload(body: bytes, headers: Headers) -> bytes:
+    """The JSON; webhooks of content type form, which is GitHub's default, have it in a field."""
+    if not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return body
+    return parse_qs(body.decode("utf-8", "replace")).get("payload", [""])[0].encode()
 
 
 def _nothing(event: str) -> Parsed:
