@@ -479,3 +479,39 @@ def test_a_forked_child_hedges_on_threads_of_its_own() -> None:
     if child == 0:
         os._exit(0 if hedge.call(lambda: 2) == 2 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_how_long_a_stream_of_events_lasted_teaches_a_limiter_nothing() -> None:
+    from watchbill_sdk.integrations.asgi import Middleware
+
+    now = [0.0]
+    limiter = wb.Limiter("sse", wb.AIMD(timeout=1.0, limit=50), window=1, least_samples=1, clock=lambda: now[0])
+
+    def app(content_type: bytes) -> Any:
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            now[0] += 60
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", content_type)]})
+            await send({"type": "http.response.body", "body": b""})
+
+        return Middleware(serve, limiter=limiter)
+
+    async def ask(content_type: bytes) -> int:
+        async def nothing(*_: Any) -> None:
+            return None
+
+        await app(content_type)({"type": "http", "method": "GET", "path": "/", "headers": []}, nothing, nothing)
+        return limiter.limit
+
+    assert asyncio.run(ask(b"text/event-stream; charset=utf-8")) == 50
+    assert asyncio.run(ask(b"application/json")) == 45
+    assert limiter.inflight == 0
+
+
+def test_a_client_takes_no_dependency_whose_fallback_it_could_not_use() -> None:
+    from watchbill_sdk.integrations import aiohttp, grpc, httpx, requests
+
+    backed = wb.Dependency("backed", fallback=wb.Fallback("backed", None))
+    http: list[Any] = [httpx.Transport, httpx.AsyncTransport, requests.Adapter, aiohttp.client]
+    for make in (*http, grpc.ClientInterceptor, grpc.aio_client):
+        with pytest.raises(wb.ConfigError, match="put it on the function that calls"):
+            make(backed)

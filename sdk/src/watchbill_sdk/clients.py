@@ -14,13 +14,28 @@ from opentelemetry.trace import Span
 
 from watchbill_sdk.deadlines import remaining
 from watchbill_sdk.dependency import Dependency
-from watchbill_sdk.errors import BadAnswer, DeadlineExceeded
+from watchbill_sdk.errors import BadAnswer, ConfigError, DeadlineExceeded
 from watchbill_sdk.outbound import IDEMPOTENT, OVERLOAD_STATUS, client_span, end_span, note_answer, retry_after
 
 A = TypeVar("A")
 _EARLY_SECONDS = 0.005
 """Timers and servers that share our deadline give up a little before it."""
 Get = Callable[[str], str | None]
+
+
+def guarding(dependency: Dependency) -> Dependency:
+    """Return a dependency that a client may be given.
+
+    Raises:
+        ConfigError: it has a fallback. What stands in for an answer is not the client's to say; a fallback that is
+        configured and never used would look like protection.
+    """
+    if dependency.fallback is not None:
+        raise ConfigError(
+            f"the fallback of {dependency.name} cannot be used by a client: put it on the function that calls"
+            " (@wb.Fallback(…)), and leave it out of this Dependency"
+        )
+    return dependency
 
 
 class Call(Generic[A]):

@@ -213,6 +213,11 @@ class Request:
         self._span.end()
 
 
+def is_stream(content_type: str | None) -> bool:
+    """Whether an answer of this type goes on for as long as somebody listens: server-sent events."""
+    return (content_type or "").partition(";")[0].strip().lower() == "text/event-stream"
+
+
 def answer_for(error: ReliabilityError) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and JSON body for an error of this package that reached the edge of the application."""
     headers = {"content-type": "application/json"}

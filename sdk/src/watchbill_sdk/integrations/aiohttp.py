@@ -9,11 +9,11 @@ import aiohttp
 from aiohttp import web
 from opentelemetry.trace import Span
 
-from watchbill_sdk.clients import Call
+from watchbill_sdk.clients import Call, guarding
 from watchbill_sdk.dependency import Dependency
 from watchbill_sdk.errors import ReliabilityError
 from watchbill_sdk.health import HEALTH
-from watchbill_sdk.inbound import Classify, Inbound, Request, answer_for
+from watchbill_sdk.inbound import Classify, Inbound, Request, answer_for, is_stream
 from watchbill_sdk.limiter import Limiter
 from watchbill_sdk.outbound import add_headers
 from watchbill_sdk.primitive import Seconds
@@ -63,6 +63,7 @@ async def _serve(rules: Inbound, request: web.Request, handler: Handler) -> web.
     resource = request.match_info.route.resource
     entered.route = resource.canonical if resource is not None else None
     status: int | None = None
+    stream = False
     failure: BaseException | None = None
     try:
         entered.admit(enter_deadline=False)
@@ -71,7 +72,7 @@ async def _serve(rules: Inbound, request: web.Request, handler: Handler) -> web.
         else:
             async with entered.deadline:
                 answer = await handler(request)
-        status = answer.status
+        status, stream = answer.status, is_stream(answer.content_type)
     except web.HTTPException as error:
         status = error.status
         for name, value in entered.headers():
@@ -90,12 +91,17 @@ async def _serve(rules: Inbound, request: web.Request, handler: Handler) -> web.
                 answer.headers[name] = value
     finally:
         _entered.reset(token)
-        entered.leave(status=status, error=failure)
+        entered.leave(status=status, error=failure, stream=stream)
     return answer
 
 
 def client(dependency: Dependency) -> aiohttp.ClientMiddlewareType:
-    """Return a client middleware with the protections of a dependency."""
+    """Return a client middleware with the protections of a dependency.
+
+    Raises:
+        ConfigError: the dependency has a fallback.
+    """
+    guarding(dependency)
 
     async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         call: Call[aiohttp.ClientResponse] = Call(

@@ -8,7 +8,7 @@ from typing import Any
 from watchbill_sdk.deadlines import deadline
 from watchbill_sdk.errors import ReliabilityError
 from watchbill_sdk.health import HEALTH
-from watchbill_sdk.inbound import Classify, Header, Inbound, answer_for
+from watchbill_sdk.inbound import Classify, Header, Inbound, answer_for, is_stream
 from watchbill_sdk.limiter import Limiter
 from watchbill_sdk.primitive import Seconds
 
@@ -56,11 +56,13 @@ class Middleware:
         )
         status: int | None = None
         failure: BaseException | None = None
+        stream = False
 
         async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, stream
             if message["type"] == "http.response.start":
                 status = message["status"]
+                stream = is_stream(header_of(message)("content-type"))
                 extra = [(name.encode(), value.encode()) for name, value in request.headers()]
                 if extra:
                     message = {**message, "headers": [*message.get("headers", ()), *extra]}
@@ -81,7 +83,7 @@ class Middleware:
             raise
         finally:
             request.route = route_of(scope)
-            request.leave(status=status, error=failure)
+            request.leave(status=status, error=failure, stream=stream)
 
 
 async def _within(limit: deadline | None, work: Awaitable[None]) -> None:
@@ -110,8 +112,8 @@ async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes)
 
 
 def header_of(scope: Scope) -> Header:
-    """Return a reader of the request's headers, names in any case."""
-    raw = scope["headers"]
+    """Return a reader of the headers of a request (or of an answer's start), names in any case."""
+    raw = scope.get("headers", ())
 
     def header(name: str) -> str | None:
         wanted = name.lower().encode()

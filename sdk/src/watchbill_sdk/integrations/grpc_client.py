@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,7 +19,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode
 
 from watchbill_sdk import contract
-from watchbill_sdk.deadlines import remaining, time_left
+from watchbill_sdk.clients import guarding
+from watchbill_sdk.deadlines import time_left
 from watchbill_sdk.dependency import Dependency, Held
 from watchbill_sdk.errors import DeadlineExceeded
 from watchbill_sdk.outbound import begin_span, client_span, note_answer, outgoing_headers
@@ -29,7 +29,6 @@ OVERLOAD = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
 """Codes that say that the dependency could not, not that the request was wrong."""
-_EARLY_SECONDS = 0.005
 Continuation = Callable[[Any, Any], Any]
 
 
@@ -73,10 +72,9 @@ def _aio_details(details: Any, timeout: float | None) -> Any:
     return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 
 
-def _raise_late(dependency: Dependency, error: grpc.RpcError) -> NoReturn:
-    """gRPC's DEADLINE_EXCEEDED as ours when it was our deadline; timers wake up a little early."""
-    left = remaining()
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and left is not None and left <= _EARLY_SECONDS:
+def _raise_late(dependency: Dependency, error: grpc.RpcError, *, ours: bool) -> NoReturn:
+    """gRPC's DEADLINE_EXCEEDED as ours when the deadline was ours; the server, which has it too, may be the first."""
+    if ours and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         raise DeadlineExceeded(f"the deadline for {dependency.name} has passed", dependency=dependency.name) from error
     raise error
 
@@ -114,7 +112,7 @@ class ClientInterceptor(
     """
 
     def __init__(self, dependency: Dependency, *, retry: frozenset[str] = frozenset()) -> None:
-        self._dependency = dependency
+        self._dependency = guarding(dependency)
         self._retry = retry
 
     def intercept_unary_unary(self, continuation: Continuation, details: Any, request: Any) -> Any:
@@ -131,13 +129,14 @@ class ClientInterceptor(
     def _once(self, continuation: Continuation, details: Any, request: Any) -> Any:
         name = self._dependency.name
         with client_span(details.method, dependency=name, method="POST", url=details.method, host=name) as span:
-            call = continuation(_details(details, _shortened(details.timeout)), request)
+            timeout = _shortened(details.timeout)
+            call = continuation(_details(details, timeout), request)
             error = call.exception()
             if isinstance(error, grpc.RpcError):
                 span.set_attribute("error.type", error.code().name)
                 span.set_status(Status(StatusCode.ERROR))
                 if error.code() in OVERLOAD:
-                    _raise_late(self._dependency, error)
+                    _raise_late(self._dependency, error, ours=timeout != details.timeout)
             note_answer(dict(call.trailing_metadata() or ()).get)
             return call
 
@@ -153,7 +152,7 @@ class ClientInterceptor(
             span.end()
             held.end(error)
             raise
-        stream = _Stream(call, self._dependency, held, span, timeout)
+        stream = _Stream(call, self._dependency, held, span, ours=timeout != details.timeout)
         if not call.add_callback(stream.over):
             stream.over()
         return stream
@@ -164,11 +163,11 @@ class ClientInterceptor(
 class _Stream:
     """A call that answers with a stream; everything but reading is the call's own."""
 
-    def __init__(self, call: Any, dependency: Dependency, held: Held, span: Span, timeout: float | None) -> None:
+    def __init__(self, call: Any, dependency: Dependency, held: Held, span: Span, *, ours: bool) -> None:
         self._call = call
         self._dependency = dependency
         self._held, self._span = held, span
-        self._until = None if timeout is None else time.monotonic() + timeout
+        self._ours = ours
         self._proved = False
 
     def over(self) -> None:
@@ -188,11 +187,7 @@ class _Stream:
             note_answer(dict(self._call.trailing_metadata() or ()).get)
             raise
         except grpc.RpcError as error:
-            late = self._until is not None and self._until - time.monotonic() <= _EARLY_SECONDS
-            if late and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                name = self._dependency.name
-                raise DeadlineExceeded(f"the deadline for {name} has passed", dependency=name) from error
-            raise
+            _raise_late(self._dependency, error, ours=self._ours)
         if not self._proved:
             self._proved = True
             self._held.proved()
@@ -203,7 +198,7 @@ class AioClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignor
     """The same for unary calls of ``grpc.aio``; :func:`aio_client` has it for all."""
 
     def __init__(self, dependency: Dependency, *, retry: frozenset[str] = frozenset()) -> None:
-        self._dependency = dependency
+        self._dependency = guarding(dependency)
         self._retry = retry
 
     async def intercept_unary_unary(self, continuation: Continuation, details: Any, request: Any) -> Any:
@@ -260,14 +255,15 @@ def _named(details: Any) -> str:
 async def _once_async(dependency: Dependency, continuation: Continuation, details: Any, request: Any) -> Any:
     name, method = dependency.name, _named(details)
     with client_span(method, dependency=name, method="POST", url=method, host=name) as span:
-        call = await continuation(_aio_details(details, _shortened(details.timeout)), request)
+        timeout = _shortened(details.timeout)
+        call = await continuation(_aio_details(details, timeout), request)
         try:
             await call
         except grpc.RpcError as error:
             span.set_attribute("error.type", error.code().name)
             span.set_status(Status(StatusCode.ERROR))
             if error.code() in OVERLOAD:
-                _raise_late(dependency, error)
+                _raise_late(dependency, error, ours=timeout != details.timeout)
         note_answer(dict(await call.trailing_metadata() or ()).get)
         return call
 

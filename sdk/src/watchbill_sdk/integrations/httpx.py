@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from opentelemetry.trace import Span
 
-from watchbill_sdk.clients import Call
+from watchbill_sdk.clients import Call, guarding
 from watchbill_sdk.deadlines import time_left
 from watchbill_sdk.dependency import Dependency
 from watchbill_sdk.outbound import add_headers
@@ -32,7 +32,7 @@ class Transport(httpx.BaseTransport):
     """
 
     def __init__(self, dependency: Dependency, inner: httpx.BaseTransport | None = None) -> None:
-        self._dependency = dependency
+        self._dependency = guarding(dependency)
         self._inner = inner if inner is not None else httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -60,7 +60,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     """The same for ``httpx.AsyncClient``."""
 
     def __init__(self, dependency: Dependency, inner: httpx.AsyncBaseTransport | None = None) -> None:
-        self._dependency = dependency
+        self._dependency = guarding(dependency)
         self._inner = inner if inner is not None else httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -10,7 +10,7 @@ import requests
 from opentelemetry.trace import Span
 from requests.adapters import HTTPAdapter
 
-from watchbill_sdk.clients import Call
+from watchbill_sdk.clients import Call, guarding
 from watchbill_sdk.deadlines import time_left
 from watchbill_sdk.dependency import Dependency
 from watchbill_sdk.outbound import add_headers
@@ -25,7 +25,7 @@ class Adapter(HTTPAdapter):
     """
 
     def __init__(self, dependency: Dependency, **options: Any) -> None:
-        self._dependency = dependency
+        self._dependency = guarding(dependency)
         super().__init__(**options)
 
     def send(  # noqa: PLR0917  # the signature of requests

@@ -8,7 +8,7 @@ from typing import Any
 
 from watchbill_sdk.errors import ReliabilityError
 from watchbill_sdk.health import HEALTH
-from watchbill_sdk.inbound import Classify, Header, Inbound, Request, answer_for
+from watchbill_sdk.inbound import Classify, Header, Inbound, Request, answer_for, is_stream
 from watchbill_sdk.limiter import Limiter
 from watchbill_sdk.primitive import Seconds
 
@@ -48,10 +48,12 @@ class Middleware:
             method=method, path=path, scheme=environ.get("wsgi.url_scheme", "http"), header=header_of(environ)
         )
         status: int | None = None
+        stream = False
 
         def starting(line: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            nonlocal status
+            nonlocal status, stream
             status = int(line.split(" ", 1)[0])
+            stream = any(name.lower() == "content-type" and is_stream(value) for name, value in headers)
             return start_response(line, [*headers, *request.headers()], *rest)
 
         body: Iterable[bytes] = ()
@@ -66,11 +68,13 @@ class Middleware:
         except BaseException as error:
             request.leave(status=500, error=error)
             raise
-        return _Body(body, lambda error: self._end(request, environ, status, error))
+        return _Body(body, lambda error: self._end(request, environ, status, error, stream))
 
-    def _end(self, request: Request, environ: Environ, status: int | None, error: BaseException | None) -> None:
+    def _end(
+        self, request: Request, environ: Environ, status: int | None, error: BaseException | None, stream: bool
+    ) -> None:
         request.route = self._route(environ)
-        request.leave(status=status, error=error)
+        request.leave(status=status, error=error, stream=stream)
 
 
 class _Body:
