@@ -63,6 +63,12 @@ def part(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return dict(data)
 
 
+def objects_in(data: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The mappings of the list at that key; none where there is no list."""
+    found = data.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
 def text(data: Mapping[str, Any], *names: str) -> str | None:
     """The first of these keys that holds a text or number with something in it."""
     for name in names:

@@ -9,7 +9,18 @@ from typing import Any, Literal
 from urllib.parse import parse_qs
 
 from watchbill.features.changes import ChangeReport
-from watchbill.intake.changes.base import Headers, Parsed, Told, environment_of, instant, json_object, link, part, text
+from watchbill.intake.changes.base import (
+    Headers,
+    Parsed,
+    Told,
+    environment_of,
+    instant,
+    json_object,
+    link,
+    objects_in,
+    part,
+    text,
+)
 
 State = Literal["started", "finished", "failed", "cancelled"]
 _STATUS: dict[str, State] = {
@@ -93,8 +104,7 @@ def _review(data: dict[str, Any]) -> Parsed:
     """Who approved it. The deployment waits meanwhile, and its own events are where it is told."""
     run = part(data, "workflow_run")
     approver, sha = text(part(data, "approver"), "login"), text(run, "head_sha")
-    jobs = [each for each in data.get("workflow_job_runs") or [] if isinstance(each, dict)]
-    environments = {name for each in jobs if (name := text(each, "environment"))}
+    environments = {name for each in objects_in(data, "workflow_job_runs") if (name := text(each, "environment"))}
     if data.get("action") != "approved" or approver is None or sha is None or not environments:
         return Parsed(ignored=f"a review that was {str(data.get('action'))[:20]} approves no deployment")
     told = [

@@ -11,7 +11,7 @@ from typing import Any
 
 from watchbill.features.alerts import Link
 from watchbill.features.changes import ChangeReport
-from watchbill.intake.changes.base import Parsed, Told, environment_of, instant, link, part, text
+from watchbill.intake.changes.base import Parsed, Told, environment_of, instant, link, objects_in, part, text
 from watchbill.kernel.errors import Invalid
 
 
@@ -28,9 +28,8 @@ def parse(data: dict[str, Any], body: bytes) -> Parsed:
     details = part(payload, "custom_details")
     service = text(details, "service", "service_name")
     links: list[Link] = []
-    for each in data.get("links") or []:
-        if isinstance(each, dict):
-            links += link(text(each, "text") or "Link", text(each, "href"))
+    for each in objects_in(data, "links"):
+        links += link(text(each, "text") or "Link", text(each, "href"))
     report = ChangeReport(
         service=service or text(payload, "source") or "unknown",
         state="finished",
