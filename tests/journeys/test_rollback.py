@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import msgspec
@@ -15,7 +16,7 @@ from watchbill.kernel.clock import VirtualClock
 from watchbill.kernel.errors import Conflict, Forbidden, Unauthenticated
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
-from watchbill.runtime.db import Database
+from watchbill.runtime.db import Database, Tx
 
 MINUTE = timedelta(minutes=1)
 ALONE = {**ROLL_BACK, "automatic": True}
@@ -144,6 +145,31 @@ def test_a_note_in_a_storm_leaves_it_to_the_person(stage: RollbackStage) -> None
     with stage.db.transaction() as tx:
         said = ledger.entries(tx, incident_id=incident.id, name="rollback.not_automatic")
     assert "a person is at work in this incident (noted)" in said[-1].why
+
+
+def test_two_who_press_at_the_same_moment_begin_one(stage: RollbackStage) -> None:
+    bad_deploy(stage)
+    stage.runner_is_away = True
+    stage.pass_time(MINUTE)
+
+    def press(tx: Tx, who: str) -> int:
+        incident = incidents.incident_by_number(tx, number=1)
+        top = rollback.ranking_of(tx, incident=incident).suspects[0]  # type: ignore[union-attr]  # there is one
+        caller = stage.caller(who)
+        return rollback.press(tx, change_id=top.change_id, incident=incident, caller=caller, via="test").number
+
+    def second() -> int:
+        with stage.db.transaction() as tx:
+            return press(tx, "bob")
+
+    with ThreadPoolExecutor(1) as pool:
+        with stage.db.transaction() as tx:
+            number = press(tx, "alice")
+            other = pool.submit(second)
+            with pytest.raises(TimeoutError):  # it waits for what is not committed yet
+                other.result(0.2)
+        assert other.result(10) == number
+    assert [run.number for run in stage.runs()] == [number]
 
 
 def test_only_the_owning_team_may_press(stage: RollbackStage) -> None:

@@ -234,6 +234,9 @@ def _begin(
         with tx.savepoint():
             run = store.insert_run(tx, run)
     except sa.exc.IntegrityError as error:
+        first = store.busy_run(tx, service_id=undoable.service.id)
+        if first is not None and change is not None and first.change_id == change.id and mode == "button":
+            return first  # two pressed at the same moment: it is one
         raise Conflict("another rollback began at this very moment", code="busy", hint="look at it first") from error
     due.schedule(tx, kind=running.WATCH, subject=run.id, due_at=tx.now + logic.UNCLAIMED_FOR)
     running.explain(tx, run, "rollback.queued", actor=actor, why=reason)
