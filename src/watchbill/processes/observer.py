@@ -98,11 +98,45 @@ def build(context: Context) -> Parts:
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
             Loop("evidence", take_evidence, idle_seconds=60.0),
+            Loop("slo.names", SloNames(db, store, settings.sli_slice_seconds), idle_seconds=60.0),
             Loop("slo.sources", SourceWatch(db, store, settings.sli_slice_seconds), idle_seconds=30.0),
         ],
         background=[*over_grpc, _Writing(store, commit)],
         ready=ready,
     )
+
+
+class SloNames:
+    """Keeps the names of SLOs beside their counts, for Grafana; writes when something changed, and after a restart."""
+
+    def __init__(self, db: Database, store: TelemetryStore, slice_seconds: int) -> None:
+        self._db = db
+        self._store = store
+        self._width = slice_seconds
+        self._written: list[dict[str, object]] | None = None
+
+    def __call__(self) -> int:
+        """One look; returns 0."""
+        with self._db.transaction() as tx:
+            rows: list[dict[str, object]] = [
+                {
+                    "operation_id": one.slo.operation_id,
+                    "objective": one.slo.name,
+                    "slo_id": one.slo.id,
+                    "team": one.team,
+                    "service": one.service,
+                    "operation": one.operation,
+                    "environment": one.slo.environment,
+                    "target": float(one.slo.target),
+                    "window_seconds": one.slo.window_seconds,
+                }
+                for one in slo.slos(tx, limit=1_000_000)
+            ]
+        rows.sort(key=lambda row: (str(row["operation_id"]), str(row["objective"])))
+        if rows != self._written:
+            self._store.put_names(rows, slice_seconds=self._width)
+            self._written = rows
+        return 0
 
 
 class SourceWatch:

@@ -139,6 +139,17 @@ TTL written_at + toIntervalDay(2)
 _MATCHES_DEGRADED = "ALTER TABLE watchbill_sli_match ADD COLUMN IF NOT EXISTS degraded UInt8"
 
 
+# What each SLO is called and promises, for people who read the counts with SQL (Grafana); written by the observer.
+_NAMES = """
+CREATE TABLE IF NOT EXISTS watchbill_slo_names (
+    operation_id UUID, objective LowCardinality(String), slo_id UUID, team String, service String, operation String,
+    environment LowCardinality(String), target Float64, window_seconds UInt32, slice_seconds UInt32,
+    version UInt64, live UInt8
+) ENGINE = ReplacingMergeTree(version)
+ORDER BY (operation_id, objective)
+"""
+
+
 def statements(ttl_days: int, counts_ttl_days: int) -> list[str]:
     """Every statement in the order it must run; each is a no-op where its table or column exists."""
     return [
@@ -150,6 +161,7 @@ def statements(ttl_days: int, counts_ttl_days: int) -> list[str]:
         _COUNTS.format(days=counts_ttl_days),
         _COVERAGE.format(days=counts_ttl_days),
         _MATCHES,
+        _NAMES,
         _MATCHES_DEGRADED,
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
@@ -265,6 +265,25 @@ class TelemetryStore:
         self.engine.write_rows("watchbill_sli_counts", list(columns), [*columns.values()])
         if min(at for at, _, _ in counts) < datetime.fromtimestamp(self._now_ns() // 1_000_000_000, UTC) - SOON:
             self._past.wrote([operation_id])
+
+    def put_names(self, rows: Sequence[Mapping[str, object]], *, slice_seconds: int) -> None:
+        """Write what each SLO is called, for readers of the counts; what is not among them is not ``live`` any more."""
+        self._version = version = max(self._version + 1, self._now_ns())
+        self.engine.command(
+            "INSERT INTO watchbill_slo_names SELECT * REPLACE ({version:UInt64} AS version, 0 AS live)"
+            " FROM (SELECT * FROM watchbill_slo_names FINAL WHERE live)",
+            {"version": version},
+        )
+        if not rows:
+            return
+        self._version = version + 1
+        columns: dict[str, list[object]] = {name: [row[name] for row in rows] for name in rows[0]}
+        columns |= {
+            "slice_seconds": [slice_seconds] * len(rows),
+            "version": [self._version] * len(rows),
+            "live": [1] * len(rows),
+        }
+        self.engine.write_rows("watchbill_slo_names", list(columns), [*columns.values()])
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
         """The slices of ``[start, end)`` in which any service at all sent spans."""
