@@ -190,8 +190,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kubernetes: Annotated[
         str | None,
         Meta(
-            description="Watch the Deployments of a cluster and record their rollouts: in-cluster (the worker's service "
-            "account), or the path of a kubeconfig. Without it nothing is watched."
+            description="Watch the Deployments of a cluster and record their rollouts: in-cluster (the worker's "
+            "service account), or the path of a kubeconfig. Without it nothing is watched."
         ),
     ] = None
     kubernetes_context: Annotated[

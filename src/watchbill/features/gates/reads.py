@@ -96,9 +96,7 @@ def _rules(held: Sequence[slo.Stance]) -> tuple[BudgetRule, ...]:
         if asking:
             lowest = min(asking, key=lambda one: one.rule.remaining)
             found.append(
-                BudgetRule(
-                    remaining=float(lowest.rule.remaining), freeze=action == "freeze", since_at=lowest.since_at
-                )
+                BudgetRule(remaining=float(lowest.rule.remaining), freeze=action == "freeze", since_at=lowest.since_at)
             )
     return tuple(found)
 
