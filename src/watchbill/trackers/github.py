@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from watchbill.features.tickets import Draft, Place, Remote
+from watchbill.features.tickets import Draft, Place, Remote, TrackerError
 from watchbill.trackers.base import Api, markdown
 
 HEADERS = {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
@@ -95,9 +95,9 @@ class GitHub:
     def check(self, place: Place) -> str:
         found = self._api.ask("GET", f"repos/{place.project}", _Repository)
         if found.archived:
-            return f"{found.full_name} is archived: no issue can be made in it"
+            raise TrackerError(f"{found.full_name} is archived: no issue can be made in it", permanent=True)
         if not found.has_issues:
-            return f"{found.full_name} has its issues switched off"
+            raise TrackerError(f"{found.full_name} has its issues switched off", permanent=True)
         may_label = any(found.permissions.get(name) for name in ("push", "triage", "maintain", "admin"))
         labels = "" if may_label or not place.labels else "; labels are dropped, the token may not set them"
         return f"{found.full_name} can be read and has issues{labels}"

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from watchbill.features.tickets import Draft, Place, Remote
+from watchbill.features.tickets import Draft, Place, Remote, TrackerError
 from watchbill.trackers.base import Api, markdown
 
 
@@ -77,9 +77,9 @@ class GitLab:
     def check(self, place: Place) -> str:
         found = self._api.ask("GET", _project(place), _Project)
         if found.archived:
-            return f"{found.path_with_namespace} is archived: no issue can be made in it"
+            raise TrackerError(f"{found.path_with_namespace} is archived: no issue can be made in it", permanent=True)
         if not found.issues_enabled or found.issues_access_level == "disabled":
-            return f"{found.path_with_namespace} has its issues switched off"
+            raise TrackerError(f"{found.path_with_namespace} has its issues switched off", permanent=True)
         return f"{found.path_with_namespace} can be read and has issues"
 
 

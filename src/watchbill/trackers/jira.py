@@ -135,7 +135,8 @@ class Jira:
         found = self._api.ask("GET", f"rest/api/2/project/{place.project}", _Project)
         names = [one.name for one in found.issue_types]
         if names and place.issue_type not in names:
-            return f"{found.key} has no issue type '{place.issue_type}'; it has {', '.join(names)}"
+            said = f"{found.key} has no issue type '{place.issue_type}'; it has {', '.join(names)}"
+            raise TrackerError(said, permanent=True)
         return f"{found.key} can be read"
 
     def _remote(self, issue: _Issue) -> Remote:
