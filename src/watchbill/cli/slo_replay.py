@@ -125,7 +125,7 @@ def _chosen(client: Client, slo: str | None, service: str | None, team: str | No
 
 
 def _recorded(client: Client, item: dict[str, Any], start: datetime) -> Recorded:
-    """The counts since ``start``, asked for a week at a time."""
+    """The counts since ``start``, asked for a week at a time; what is excluded is empty."""
     import numpy as np
 
     from watchbill.features.slo.replay import Recorded
@@ -152,13 +152,22 @@ def _recorded(client: Client, item: dict[str, Any], start: datetime) -> Recorded
             there[gap_start:gap_end] = False
         measured.append(there)
         at = until
+    all_bad, all_total = np.concatenate(bad), np.concatenate(total)
+    for span in _excluded(client, item):
+        inside = slice(*(max(-(-int(edge.timestamp()) // width) - (first or 0), 0) for edge in span))
+        all_bad[inside] = all_total[inside] = 0
     return Recorded(
-        first=first or 0,
-        slice_seconds=width,
-        bad=np.concatenate(bad),
-        total=np.concatenate(total),
-        measured=np.concatenate(measured),
+        first=first or 0, slice_seconds=width, bad=all_bad, total=all_total, measured=np.concatenate(measured)
     )
+
+
+def _excluded(client: Client, item: dict[str, Any]) -> list[tuple[datetime, datetime]]:
+    """The spans that count for no budget and no alert, as they are now."""
+    return [
+        (parse_instant(one["start_at"]), parse_instant(one["until_at"]))
+        for one in client.get(f"/api/v1/slos/{item['id']}/exclusions")
+        if one["status"] not in ("waiting", "revoked")
+    ]
 
 
 def _happened(client: Client, service: str, start: datetime) -> list[Happened]:
