@@ -171,6 +171,10 @@ def test_a_selector_that_matches_nothing_is_unmeasured_and_a_source_that_is_away
     one = objective(
         db, "prometheus:", '  total: "sum(increase(no_total[$window]))"', '  good: "sum(increase(no[$window]))"'
     )
+    owner = SHOP.split("---")[1].split("operations:", maxsplit=1)[0].replace("name: payments", "name: prometheus")
+    with db.transaction() as tx:
+        files = [File(path="prometheus.yaml", text=f'{owner}sources: ["prometheus:default"]\n')]
+        apply_files(tx, files=files, options=Options(source="platform"), actor=ledger.system("test"))
     clock = VirtualClock(datetime.fromtimestamp(NOW, UTC))
     now = Database(database_url, clock=clock)
     with prometheus(tmp_path) as url:
@@ -179,12 +183,17 @@ def test_a_selector_that_matches_nothing_is_unmeasured_and_a_source_that_is_away
         Evaluator(db=now, source=store, slice_seconds=60, base_url="http://watchbill.test").evaluate_once()
         with now.transaction() as tx:
             assert slo.states(tx)[one.id].state == "unmeasured"
-    for _ in range(2):
+    for _ in range(2):  # another puller each time: a restart of ours does not begin the wait anew
+        puller.stop()
+        puller = PrometheusPuller(db=now, sink=store, servers=servers_of(f"default={url}"), slice_seconds=60)
         puller.pull()
         clock.advance(DOWN_FOR)
     with now.transaction() as tx:
         [alert] = alerts.open_alerts(tx)
+        [down] = [one for one in slo.source_problems(tx, embedded=True) if one.code == "slo.source_down"]
     assert alert.title == "Prometheus 'default' does not answer Watchbill"
+    assert alert.service_name == "prometheus"
+    assert down.hint == "its owner is prometheus (payments)"
     puller.stop()
     now.dispose()
 

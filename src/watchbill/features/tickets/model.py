@@ -142,7 +142,7 @@ class Tracker(Protocol):
         ...
 
     def check(self, place: Place) -> str:
-        """What was found when asking for the place with our token; makes nothing. Raises when none can be made there."""
+        """What was found when asking for the place with our token; raises when no ticket can be made there."""
         ...
 
 
