@@ -118,8 +118,13 @@ def test_the_service_shows_how_its_rollout_is_judged_and_the_incident_how_recove
         )
         rollback_store.change_run(tx, run, state="verifying", finished_at=tx.now, verification=verification)
     page = sign_in("alice@example.org", to=f"/incidents/{incident.number}")
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.reload()
+    card = page.locator("section", has=page.get_by_role("heading", name="Probable cause"))
+    expect(card.locator("canvas").first).to_be_visible()
+    page.set_viewport_size({"width": 360, "height": 740})  # a phone is turned
+    for _ in range(30):  # charts are drawn anew a moment later
+        if page.evaluate("document.documentElement.scrollWidth") <= 360:
+            break
+        page.wait_for_timeout(100)
     card = page.locator("section", has=page.get_by_role("heading", name="Probable cause"))
     expect(card).to_contain_text("Judged by: payments · charge card (availability) must burn under")
     expect(card).to_contain_text("60 of 2900 failed in 5m")
