@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from watchbill.features import catalog, paging
+from watchbill.features import catalog, paging, tickets
 from watchbill.features.alerts import HOLD_FOR
 from watchbill.features.paging import IncidentDetail, IncidentLine, Page
 from watchbill.kernel.durations import rough_duration
@@ -123,6 +123,7 @@ def incident(request: AnyRequest, web: GivenWeb, number: FromPath[int]) -> Respo
             title=f"#{number} {detail.incident.title}",
             live=f"incident:{number}",
             detail=detail,
+            tickets=tickets.tickets_of_alerts(screen.tx, alert_ids=[alert.id for alert in detail.alerts]),
             incident=detail.incident,
             people=people,
             teams={t.id: t for t in catalog.teams(screen.tx, ids={id for id in team_ids if id})},

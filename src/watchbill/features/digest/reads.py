@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from watchbill.features import alerts, catalog, identity, incidents, oncall, slo
+from watchbill.features import alerts, catalog, identity, incidents, oncall, slo, tickets
 from watchbill.features.alerts import Alert
 from watchbill.features.digest import logic
 from watchbill.features.digest.model import Budget, Digest, Gap, OpenIncident, Ticket
@@ -82,12 +82,14 @@ def _tickets(tx: Tx, team_id: UUID, base_url: str) -> list[Ticket]:
     found = alerts.open_alerts(tx, team_ids=[team_id], urgency="ticket")
     known = {alert.service_id for alert in found if alert.service_id}
     services = {service.id: service for service in catalog.services(tx, ids=known)}
+    kept = tickets.tickets_of_alerts(tx, alert_ids=[alert.id for alert in found])
     return [
         Ticket(
             title=alert.title,
             service=services[alert.service_id].title if alert.service_id in services else alert.service_name,
             since_at=alert.started_at,
-            url=_link(alert, services[alert.service_id].name if alert.service_id in services else None, base_url),
+            url=(kept[alert.id].url if alert.id in kept else None)
+            or _link(alert, services[alert.service_id].name if alert.service_id in services else None, base_url),
             note=", ".join(_notes(alert)),
         )
         for alert in found

@@ -19,6 +19,7 @@ from watchbill.features.tickets.reads import (
     problems,
     sample,
     ticket_of_alert,
+    tickets_of_alerts,
     tickets_of_identity,
     tickets_of_team,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "rules_of",
     "sample",
     "ticket_of_alert",
+    "tickets_of_alerts",
     "tickets_of_identity",
     "tickets_of_team",
 ]

@@ -22,6 +22,12 @@ def ticket_of_alert(tx: Tx, *, alert_id: UUID) -> Ticket | None:
     return store.ticket_of_alert(tx, alert_id=alert_id)
 
 
+def tickets_of_alerts(tx: Tx, *, alert_ids: Iterable[UUID]) -> dict[UUID, Ticket]:
+    """The tickets of these alerts that were made, by alert."""
+    found = store.tickets_of(tx, alert_ids=alert_ids, limit=500)
+    return {one.alert_id: one for one in found if one.ref is not None}
+
+
 def tickets_of_identity(tx: Tx, *, integration: str, identity: str, limit: int = 5) -> list[Ticket]:
     """The tickets of an alert's identity, such as ``slo:<id>`` of the integration ``slo``; newest first."""
     source = alerts.builtin_integration(tx, name=integration)
