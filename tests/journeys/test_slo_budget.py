@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.journeys.stage import ACTOR, Stage
 from tests.journeys.test_slo_burn import MINUTE, Watch
+from watchbill.api import slo_names
 from watchbill.features import catalog, gates, slo
 from watchbill.features.slo.exclusion_store import slo_exclusion
 from watchbill.features.slo.store import slo_series
@@ -145,6 +146,9 @@ def test_afterwards_two_people_must_sign_and_a_revocation_puts_everything_back(w
         assert (line.bad, line.excluded_bad, line.kept) == (0, 300, True)
         assert line.spent_without is not None
         assert line.spent_without > 1
+        [said] = slo_names.excluded(tx, one, hour, hour + timedelta(hours=2))
+        assert said.startswith("6 minutes excluded by ")
+        assert said.endswith(": database upgrade")
         assert tx.execute(sa.select(slo_exclusion.c.counted_at)).scalar_one() is not None
         with pytest.raises(Invalid):
             slo.revoke_exclusion(tx, exclusion_id=made.id, reason=" ", actor=ledger.person(alice))

@@ -13,6 +13,7 @@ from litestar.params import FromPath, JSONBody
 
 from watchbill.api.auth import with_teams
 from watchbill.api.given import GivenCaller, GivenDb
+from watchbill.api.slo_names import people as names_of
 from watchbill.features import catalog, identity, incidents, slo
 from watchbill.features.identity import Caller
 from watchbill.features.slo import Crossing, Exclusion, SloView, Wanted
@@ -257,12 +258,6 @@ def person_of(caller: Caller) -> UUID:
     if caller.person_id is None:
         raise Forbidden("this is signed by a person, never by a token", hint="sign in, and sign on the SLO's page")
     return caller.person_id
-
-
-def names_of(tx: Tx, ids: set[UUID | None]) -> dict[UUID | None, str]:
-    """The names of people."""
-    found = identity.people(tx, ids=[id for id in ids if id is not None])
-    return {id: person.name for id, person in found.items()}
 
 
 def views_of(tx: Tx, found: list[Exclusion]) -> list[ExclusionView]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -13,12 +14,14 @@ import msgspec
 from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
 
+from watchbill.api import slo_names
 from watchbill.api.given import GivenCaller, GivenDb, GivenSettings, GivenSigner
 from watchbill.api.slos import ServiceName, TeamName, service_id_of, team_id_of
 from watchbill.api.times import instant_of
 from watchbill.features import identity, slo
 from watchbill.features.slo import Kept
 from watchbill.kernel.errors import Invalid
+from watchbill.runtime.db import Tx
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339; a week before `to` when left out.")]
 To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; the last full hour when left out.")]
@@ -58,6 +61,7 @@ class KeptLine(msgspec.Struct, frozen=True, kw_only=True):
     excluded_bad: int = 0
     excluded_total: int = 0
     spent_without: Decimal | None = None
+    excluded: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +82,17 @@ class Badge(msgspec.Struct, frozen=True, kw_only=True):
     markdown: str
 
 
-def report_of(start: datetime, end: datetime, lines: list[Kept]) -> Report:
-    """The report as the API shows it."""
+def excluded_of(tx: Tx, lines: Sequence[Kept], start: datetime, end: datetime) -> dict[UUID, str]:
+    """Of the lines with exclusions: which, by whom and why."""
+    return {
+        line.view.slo.id: "; ".join(slo_names.excluded(tx, line.view.slo, start, end))
+        for line in lines
+        if line.spent_without is not None
+    }
+
+
+def report_of(start: datetime, end: datetime, lines: list[Kept], excluded: Mapping[UUID, str]) -> Report:
+    """The report as the API shows it; ``excluded`` as `excluded_of` says it."""
     kept, broken, without = slo.report_totals(lines)
     return Report(
         from_at=start,
@@ -105,6 +118,7 @@ def report_of(start: datetime, end: datetime, lines: list[Kept]) -> Report:
                 excluded_bad=line.excluded_bad,
                 excluded_total=line.excluded_total,
                 spent_without=line.spent_without,
+                excluded=excluded.get(line.view.slo.id, ""),
             )
             for line in lines
         ],
@@ -140,7 +154,8 @@ def slo_report(
     identity.require(caller, "read")
     with db.transaction() as tx:
         since, until = period_of(instant_of(start, field="from"), instant_of(end, field="to"), now=tx.now)
-        report = report_of(since, until, slo.kept(tx, start=since, end=until, team_id=team_id_of(tx, team)))
+        lines = slo.kept(tx, start=since, end=until, team_id=team_id_of(tx, team))
+        report = report_of(since, until, lines, excluded_of(tx, lines, since, until))
     if form == "json":
         return Response(report)
     return Response(

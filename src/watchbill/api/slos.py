@@ -11,6 +11,7 @@ import msgspec
 from litestar import get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from watchbill.api import slo_names
 from watchbill.api.auth import with_teams
 from watchbill.api.given import GivenCaller, GivenDb, GivenObserver
 from watchbill.features import catalog, identity, slo
@@ -74,16 +75,20 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """What was promised from ``at`` on."""
+    """What was promised from ``at`` on, and by whose apply: a person's name, or a token, or a part of Watchbill."""
 
     at: datetime
     target: str
     window_seconds: int
     threshold_ms: int | None
+    by: str
 
 
 class SloPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One SLO in full: its burn windows, those that cannot work and why, its history, and at most 500 points."""
+    """One SLO in full: its burn windows, those that cannot work and why, its history, and at most 500 points.
+
+    ``excluded`` says what of the time shown is left out: "12 minutes excluded by Alice: database upgrade".
+    """
 
     slo: SloSummary
     windows: list[WindowReading]
@@ -91,6 +96,7 @@ class SloPage(msgspec.Struct, frozen=True, kw_only=True):
     history: list[Promise]
     series: list[Point]
     observer_note: str | None
+    excluded: list[str]
 
 
 class SloList(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +162,7 @@ def show_slo(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID], start: Fr
         since = _instant(start, "from") or until - timedelta(seconds=view.slo.window_seconds)
         if since >= until:
             raise Invalid("`from` is not before `to`", field="from", hint="swap them")
+        promised_by = slo_names.actors(tx, {(one.actor_kind, one.actor_id) for one in detail.revisions})
         return SloPage(
             slo=summary_of(view),
             windows=view.state.windows if view.state else [],
@@ -169,11 +176,13 @@ def show_slo(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID], start: Fr
                     target=f"{revision.target:f}",
                     window_seconds=revision.window_seconds,
                     threshold_ms=revision.threshold_ms,
+                    by=promised_by[revision.actor_kind, revision.actor_id],
                 )
                 for revision in detail.revisions
             ],
             series=slo.series(tx, slo=view.slo, start=since, end=until),
             observer_note=detail.observer_note,
+            excluded=slo_names.excluded(tx, view.slo, since, until),
         )
 
 

@@ -98,8 +98,10 @@ def _page(found: dict[str, Any]) -> RenderableType:
     if item["excluded_seconds"]:
         budget.append(
             f"\n             {_span(item['excluded_seconds'])} are excluded: without that"
-            f" {float(item['budget_without'] or 0) * 100:.1f} % would be left (`watchbill slo exclusions`)"
+            f" {float(item['budget_without'] or 0) * 100:.1f} % would be left"
         )
+    for said in found["excluded"]:
+        budget.append(f"\n             {said}")
     windows = rows(
         found["windows"],
         ("Alert", "tier"),
@@ -118,6 +120,7 @@ def _page(found: dict[str, Any]) -> RenderableType:
         ("Promised since", lambda h: when(h["at"])),
         ("Target", lambda h: f"{h['target']} %"),
         ("Window", lambda h: _span(h["window_seconds"])),
+        ("By", "by"),
     )
     note = [Text(found["observer_note"], "yellow")] if found["observer_note"] else []
     return Group(head, *note, budget, windows, *left_out, history)

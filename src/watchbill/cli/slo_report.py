@@ -51,7 +51,19 @@ def _table(found: dict[str, Any]) -> Any:
         ("Promise", lambda line: {True: "kept", False: "broken", None: "no events"}[line["kept"]]),
         empty="no SLO; they come with the operations of a Service manifest",
     )
-    return Group(head, table)
+    left_out = [
+        Text(
+            f"{line['service']} · {line['operation']} · {line['name']}: {line['excluded']};"
+            f" with it {_spent(line)} would be spent"
+        )
+        for line in found["slos"]
+        if line["excluded"]
+    ]
+    return Group(head, table, *left_out)
+
+
+def _spent(line: dict[str, Any]) -> str:
+    return f"{100 * float(line['spent_without']):.0f} %"
 
 
 def rules(

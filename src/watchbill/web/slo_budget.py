@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from watchbill.api.slo_exclusions import allowed, names_of, person_of, views_of, wanted_of
+from watchbill.api.slo_exclusions import allowed, person_of, views_of, wanted_of
+from watchbill.api.slo_names import actors
+from watchbill.api.slo_names import people as names_of
 from watchbill.features import identity, slo
 from watchbill.features.slo import SloView
 from watchbill.kernel.errors import Invalid
@@ -33,6 +35,9 @@ def of_slo(screen: Screen, view: SloView) -> dict[str, Any]:
         "said_by": slo.policy_for(tx, service_id=view.slo.service_id).said_by,
         "crossings": crossed,
         "reviewers": names_of(tx, {one.reviewed_by for one in crossed}),
+        "promised_by": actors(
+            tx, {(one.actor_kind, one.actor_id) for one in slo.slo_detail(tx, id=view.slo.id).revisions}
+        ),
         "may_exclude": identity.may(screen.caller, "manage_team", view.team_id),
     }
 

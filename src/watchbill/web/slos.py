@@ -11,7 +11,7 @@ from uuid import UUID
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from watchbill.api.slo_report import as_csv, period_of, report_of
+from watchbill.api.slo_report import as_csv, excluded_of, period_of, report_of
 from watchbill.api.slos import team_id_of
 from watchbill.api.times import instant_of
 from watchbill.features import catalog, paging, slo, tickets
@@ -102,6 +102,7 @@ def report(
             "slo_report.html",
             title="What was kept",
             lines=lines[:500],
+            excluded=excluded_of(screen.tx, lines[:500], until - length, until),
             all=len(lines),
             kept=kept,
             broken=broken,
@@ -130,8 +131,9 @@ def report_csv(
         since, until = period_of(instant_of(start, field="from"), instant_of(end, field="to"), now=screen.tx.now)
         team_id = team_id_of(screen.tx, team or None)
         lines = slo.kept(screen.tx, start=since, end=until, team_id=team_id)
+        excluded = excluded_of(screen.tx, lines, since, until)
     return Response(
-        as_csv(report_of(since, until, lines)),
+        as_csv(report_of(since, until, lines, excluded)),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="slos-{since:%Y-%m-%d}-{until:%Y-%m-%d}.csv"'},
     )

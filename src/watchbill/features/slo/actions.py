@@ -11,6 +11,7 @@ import msgspec
 from watchbill.features import alerts
 from watchbill.features.slo import store
 from watchbill.features.slo.model import ObjectiveSpec, Slo, SyncResult
+from watchbill.features.slo.policy_reads import budget_identity, levels
 from watchbill.kernel.errors import Invalid
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
@@ -59,16 +60,25 @@ def sync_objectives(
 
 def _end_alerts(tx: Tx, retired: Sequence[Slo]) -> None:
     """A retired SLO cannot fire: nobody would ever resolve its alert."""
-    states = store.states_of(tx, slo_ids=[slo.id for slo in retired]) if retired else {}
-    firing = [slo for slo in retired if slo.id in states and states[slo.id].state == "firing"]
-    if not firing:
+    if not retired:
         return
+    ids = [slo.id for slo in retired]
+    states, known = store.states_of(tx, slo_ids=ids), levels(tx, slo_ids=ids)
+    over = [f"slo:{slo.id}" for slo in retired if slo.id in states and states[slo.id].state == "firing"]
+    over += [
+        budget_identity(slo_id, threshold) for slo_id, of in known.items() for threshold, at in of.items() if at.below
+    ]
+    if not over:
+        return
+    names = {str(slo.id): slo.name for slo in retired}
     alerts.accept_events(
         tx,
         integration_id=alerts.builtin_integration(tx, name="slo").id,
         events=[
-            alerts.Event(identity=f"slo:{slo.id}", action="resolve", title=f"{slo.name}: the objective was removed")
-            for slo in firing
+            alerts.Event(
+                identity=identity, action="resolve", title=f"{names[identity.split(':')[1]]}: the objective was removed"
+            )
+            for identity in over
         ],
     )
 

@@ -287,19 +287,32 @@ def series_rows(
     if count <= 0 or start <= history.current - history.fine_slices:
         return []
     bad, total, _ = history.fine(rows, start=start, count=count)
-    nothing: Ints = np.zeros(count, np.int64)
-    totals = (total > 0).sum(axis=1)
     found = []
+    edges = list(range(0, count, per_bucket))
+    in_buckets = np.add.reduceat(bad, edges, axis=1), np.add.reduceat(total, edges, axis=1)
+    events = in_buckets[1].sum(axis=1)
     for row, item in enumerate(definitions):
         gone = history.left_out.columns(item.slo.id, start=start, count=count) if item.excluded else None
-        if gone is not None or totals[row]:
+        if gone is None and events[row]:
+            found.append(
+                {
+                    "slo_id": item.slo.id,
+                    "hour_at": hour_at.astimezone(UTC),
+                    "bucket_seconds": per_bucket * width,
+                    "bad": in_buckets[0][row].tolist(),
+                    "total": in_buckets[1][row].tolist(),
+                    "excluded_bad": None,
+                    "excluded_total": None,
+                }
+            )
+        elif gone is not None:
             found.append(
                 hour_row(
                     item.slo.id,
                     hour_at,
                     bad[row],
                     total[row],
-                    gone or (nothing, nothing),
+                    gone,
                     bucket_seconds=per_bucket * width,
                     slice_seconds=width,
                 )

@@ -27,7 +27,14 @@ from watchbill.features.slo.policy import (
     cross,
     effective,
 )
-from watchbill.features.slo.policy_reads import Crossing, insert_crossings, levels, policies, to_crossing
+from watchbill.features.slo.policy_reads import (
+    Crossing,
+    budget_identity,
+    insert_crossings,
+    levels,
+    policies,
+    to_crossing,
+)
 from watchbill.kernel.errors import Conflict, Invalid, NotFound
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import ledger
@@ -168,7 +175,7 @@ def _event(item: Definition, one: Crossing, base_url: str) -> alerts.Event | Non
     }
     said = [asks[action] for action in one.actions if action in asks]
     return alerts.Event(
-        identity=f"slo-budget:{item.slo.id}:{one.threshold.normalize():f}",
+        identity=budget_identity(item.slo.id, Fraction(one.threshold)),
         action="trigger" if falls else "resolve",
         title=f"{place}: {item.slo.name} has {float(one.remaining) * 100:.3g} % of its error budget left",
         description=". ".join(text[0].upper() + text[1:] for text in [one.why, *said]) + ".",

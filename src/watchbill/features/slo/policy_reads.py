@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from watchbill.features import catalog
 from watchbill.features.slo import store
+from watchbill.features.slo.budget import as_decimal
 from watchbill.features.slo.exclusion_store import slo_crossing, slo_policy
 from watchbill.features.slo.policy import Action, BudgetPolicy, Cause, Direction, Effective, Level, Rule, effective
 from watchbill.runtime.db import Tx
@@ -55,6 +56,11 @@ class Stance(msgspec.Struct, frozen=True, kw_only=True):
     rule: Rule
     below: bool
     since_at: datetime | None
+
+
+def budget_identity(slo_id: UUID, threshold: Fraction) -> str:
+    """The identity of the ticket that says that this threshold was passed."""
+    return f"slo-budget:{slo_id}:{as_decimal(threshold).normalize():f}"
 
 
 def policies(tx: Tx) -> dict[tuple[str, UUID], BudgetPolicy]:
