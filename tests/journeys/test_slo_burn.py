@@ -267,6 +267,26 @@ def test_an_observer_that_restarts_neither_forgets_nor_pages_again(watch: Watch)
     assert watch.view.state.total == before.total + 100
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_absence_over_the_turn_of_an_hour_leaves_no_hole_in_the_series(watch: Watch, restarted: bool):
+    def pass_by(minutes: int) -> None:
+        now = watch.stage.clock.now()
+        for minute in range(minutes):
+            watch.counts.others(now + minute * MINUTE)
+            watch.counts.add(watch.key, now + minute * MINUTE, good=90, total=100)
+        watch.stage.clock.advance(minutes * MINUTE)
+        watch.evaluator.evaluate_once()
+
+    pass_by(5)
+    pass_by(48)
+    if restarted:
+        watch.evaluator = watch.new_observer()
+    pass_by(30)
+    with watch.stage.db.transaction() as tx:
+        stored = slo.buckets(tx, slo_id=watch.view.slo.id, start=tx.now - timedelta(hours=3), end=tx.now)
+    assert (watch.view.state.total, sum(total for *_, total in stored)) == (8300, 8300)
+
+
 def test_only_one_of_two_observers_evaluates(watch: Watch):
     watch.calm_past(10)
     second = watch.new_observer()

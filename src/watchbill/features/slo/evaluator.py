@@ -36,6 +36,9 @@ log = structlog.get_logger("watchbill.slo")
 LEASE_FOR = timedelta(seconds=60)
 RESEND_EVERY = timedelta(minutes=1)
 LATE_FOR = timedelta(minutes=15)
+_UNWRITTEN = timedelta(hours=2)
+"""How far back a new observer writes the series: the one before may have ended in the midst of an hour."""
+_MOST_HOURS = 24
 """Once a minute counts are derived this far back; late spans correct them."""
 REREAD_EVERY, REREAD_FOR = timedelta(minutes=5), timedelta(hours=2)
 """Spans later than that are derived beside us; their counts are read again this often, this far back."""
@@ -357,7 +360,10 @@ class Evaluator:
         if self._series_at is not None and now - self._series_at < every:
             return
         hour = now.replace(minute=0, second=0, microsecond=0)
-        hours = [hour - timedelta(hours=1), hour] if now - hour <= LATE_FOR else [hour]
+        # After an absence also the hours that it lay in: what came late was counted meanwhile.
+        since = min(now - LATE_FOR, self._series_at or now - _UNWRITTEN)
+        back = min((hour - since) // timedelta(hours=1) + 1 if since < hour else 0, _MOST_HOURS)
+        hours = [hour - timedelta(hours=ago) for ago in range(back, -1, -1)]
         with self.db.transaction() as tx:
             for hour_at in hours:
                 store.write_series(
