@@ -35,9 +35,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, database_url=database_url, secret_key="k" * 40, observer_url="http://127.0.0.1:9")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept() -> Iterator[dict[str, Kept]]:
-    """Applications of this module by their settings: building one takes as long as twenty requests."""
+    """Applications by their settings: building one takes as long as twenty requests."""
     made: dict[str, Kept] = {}
     yield made
     for one in made.values():
