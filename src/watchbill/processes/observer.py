@@ -12,6 +12,7 @@ import httpx
 import structlog
 
 from watchbill.features import alerts, changes, evidence, identity, slo
+from watchbill.features.slo.metrics import MetricCounter
 from watchbill.features.slo.probes import Get, Prober
 from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
@@ -64,6 +65,12 @@ def build(context: Context) -> Parts:
     puller = PrometheusPuller(
         db=db, sink=store, servers=servers_of(settings.prometheus_urls), slice_seconds=settings.sli_slice_seconds
     )
+    counter = MetricCounter(
+        db=db,
+        source=store,
+        slice_seconds=settings.sli_slice_seconds,
+        back=timedelta(days=settings.retention_days),
+    )
     prober = Prober(
         db=db,
         sink=store,
@@ -95,6 +102,7 @@ def build(context: Context) -> Parts:
             Loop("telemetry.late", correct, idle_seconds=60.0),
             Loop("slo.backfill", backfill.step, idle_seconds=60.0),
             Loop("slo.prometheus", puller.pull, idle_seconds=every),
+            Loop("slo.metrics", counter.step, idle_seconds=every),
             Loop("slo.probes", prober.probe, idle_seconds=every),
             Loop("changes.inferred", infer, idle_seconds=60.0),
             Loop("evidence", take_evidence, idle_seconds=60.0),
@@ -114,10 +122,14 @@ class SloNames:
         self._store = store
         self._width = slice_seconds
         self._written: list[dict[str, object]] | None = None
+        self._read: tuple[object, datetime] | None = None
 
     def __call__(self) -> int:
-        """One look; returns 0."""
+        """One look; returns 0. Names are read when the objectives change, and every ten minutes for other names."""
         with self._db.transaction() as tx:
+            now, mark = tx.now, slo.definitions_mark(tx)
+            if self._read is not None and self._read[0] == mark and now - self._read[1] < timedelta(minutes=10):
+                return 0
             rows: list[dict[str, object]] = [
                 {
                     "operation_id": one.slo.operation_id,
@@ -136,6 +148,7 @@ class SloNames:
         if rows != self._written:
             self._store.put_names(rows, slice_seconds=self._width)
             self._written = rows
+        self._read = (mark, now)
         return 0
 
 
@@ -151,19 +164,23 @@ class SourceWatch:
         self._db = db
         self._store = store
         self._width = slice_seconds
+        self._used: tuple[object, set[str]] | None = None
 
     def __call__(self) -> int:
-        """One look; returns 0."""
+        """One look; returns 0. Which sources are in use is read again when the objectives change."""
         with self._db.transaction() as tx:
-            now = tx.now
-            known = {one.name: one for one in slo.source_health(tx)}
-        if slo.CLICKHOUSE not in known:
+            now, mark = tx.now, slo.definitions_mark(tx)
+            if self._used is None or self._used[0] != mark:
+                self._used = (mark, slo.sources_used(tx))
+            down = slo.source_down_since(tx, name=slo.OTLP) is not None
+        used = self._used[1]
+        if slo.CLICKHOUSE not in used:
             return 0
         error, sends = "", None
         try:
             self._store.ping()
-            if slo.OTLP in known:
-                sends = self._sends(now, down=known[slo.OTLP].down_at is not None)
+            if slo.OTLP in used:
+                sends = self._sends(now, down=down)
         except WatchbillError as away:
             error = away.problem.message
         with self._db.transaction() as tx:

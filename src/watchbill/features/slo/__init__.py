@@ -31,6 +31,7 @@ from watchbill.features.slo.model import (
     Calendar,
     DroppedWindow,
     Measure,
+    MetricSource,
     Objective,
     ObjectiveSpec,
     Plan,
@@ -67,9 +68,12 @@ from watchbill.features.slo.reads import (
 from watchbill.features.slo.report import Kept, kept
 from watchbill.features.slo.report import totals as report_totals
 from watchbill.features.slo.sources import CLICKHOUSE, OTLP, SourceHealth, source_down
+from watchbill.features.slo.sources import down_since as source_down_since
 from watchbill.features.slo.sources import health as source_health
 from watchbill.features.slo.sources import note as note_source
 from watchbill.features.slo.sources import problems as source_problems
+from watchbill.features.slo.sources import used as sources_used
+from watchbill.features.slo.store import definitions_mark
 
 if TYPE_CHECKING:
     from watchbill.features.slo.backfill import Backfill, SpanSource
@@ -107,6 +111,7 @@ __all__ = [
     "Exclusion",
     "Kept",
     "Measure",
+    "MetricSource",
     "Objective",
     "ObjectiveSpec",
     "Plan",
@@ -137,6 +142,7 @@ __all__ = [
     "crossings",
     "declare_exclusion",
     "default_objectives",
+    "definitions_mark",
     "end_exclusion",
     "exclusion_by_id",
     "exclusion_status",
@@ -158,8 +164,10 @@ __all__ = [
     "slo_detail",
     "slos",
     "source_down",
+    "source_down_since",
     "source_health",
     "source_problems",
+    "sources_used",
     "stances",
     "states",
     "sync_all",

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
 from watchbill.features.slo import store
-from watchbill.features.slo.model import PrometheusSource, Slo
+from watchbill.features.slo.model import MetricSource, PrometheusSource, Slo
 from watchbill.features.slo.store import slo_source
 from watchbill.kernel.errors import Problem
 from watchbill.runtime.db import Tx
@@ -111,7 +111,7 @@ def owners(tx: Tx) -> dict[str, catalog.Service]:
 
 def names_of(slo: Slo) -> set[str]:
     """What an SLO is measured by."""
-    if slo.source is None:
+    if slo.source is None or isinstance(slo.source, MetricSource):
         return {CLICKHOUSE, OTLP}
     return {prometheus(slo.source.server), CLICKHOUSE} if isinstance(slo.source, PrometheusSource) else {CLICKHOUSE}
 
@@ -128,6 +128,12 @@ def used(tx: Tx) -> set[str]:
     for slo in store.live_slos(tx):
         found |= names_of(slo)
     return found
+
+
+def down_since(tx: Tx, *, name: str) -> datetime | None:
+    """Since when a source does not answer; None: it does, or nobody looked yet."""
+    at: datetime | None = tx.execute(sa.select(slo_source.c.down_at).where(slo_source.c.name == name)).scalar()
+    return at
 
 
 def health(tx: Tx, *, names: Iterable[str] | None = None) -> list[SourceHealth]:
