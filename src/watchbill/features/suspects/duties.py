@@ -28,7 +28,7 @@ REPLY = "undo"
 _STOP_AFTER = timedelta(hours=2)
 _PATH_KEPT = timedelta(minutes=2)
 """What traces show of the path is asked for again after this."""
-_PATH_BEFORE = timedelta(minutes=30)
+_PATH_AROUND = timedelta(seconds=30)
 _MOST_SYMPTOMS = 20
 
 Ranked = Callable[[Tx, Incident, Ranking], object]
@@ -163,6 +163,6 @@ def _path_question(tx: Tx, incident: Incident, onset_at: datetime, path: TracedP
     return GetEdges(
         service_names=symptoms,
         environment=incident.environment,
-        start_at=onset_at - _PATH_BEFORE,
-        end_at=max(min(tx.now, onset_at + _PATH_BEFORE), onset_at + timedelta(seconds=1)),
+        start_at=onset_at - _PATH_AROUND,
+        end_at=max(min(tx.now, onset_at + _PATH_AROUND), onset_at + timedelta(seconds=1)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, overload
 from uuid import UUID
 
@@ -20,6 +20,8 @@ log = structlog.get_logger("watchbill.suspects")
 
 MEASURED = 6
 """Changes of one incident that telemetry is asked about."""
+PATH_BEFORE = (timedelta(minutes=5), timedelta(minutes=30))
+"""So much further back is looked for traces while they are few."""
 MOST_BELOW = 30
 """Dependencies that are asked about for each change that looks worse."""
 
@@ -75,7 +77,7 @@ def look(observer: Asks, job: Job) -> Seen:
     path, note = job.path, f"only the newest {NEAR} changes of its path are ranked" if job.cut else ""
     if job.ask_path is not None:
         try:
-            path = _traced(job.ask_path, observer.ask(job.ask_path), looked_at=job.now)
+            path = _traced(job.ask_path, _edges(observer, job.ask_path), looked_at=job.now)
         except WatchbillError as error:
             note = f"the path in traces is not known: {error.problem.message}"
     candidates = paths.place(job.candidates, names=job.names, path=path)
@@ -128,6 +130,23 @@ def _undecided(verdict: Verdict) -> Verdict:
     if verdict.answer != "worse":
         return verdict
     return msgspec.structs.replace(verdict, answer="undecided", confidence=0.0)
+
+
+def _edges(observer: Asks, question: GetEdges) -> Edges:
+    """The minute around the onset tells enough where there is much traffic; where there is little, what was before.
+
+    Raises:
+        WatchbillError: not even that minute was told.
+    """
+    found = observer.ask(question)
+    for before in PATH_BEFORE:
+        if found.traces >= paths.ENOUGH_TRACES:
+            break
+        try:
+            found = observer.ask(msgspec.structs.replace(question, start_at=question.start_at - before))
+        except WatchbillError:
+            break  # what is known is better than nothing
+    return found
 
 
 def _traced(question: GetEdges, found: Edges, *, looked_at: datetime) -> TracedPath:
