@@ -18,7 +18,7 @@ from watchbill.features import catalog, identity, incidents, slo
 from watchbill.features.identity import Caller
 from watchbill.features.slo import Crossing, Exclusion, SloView, Wanted
 from watchbill.kernel.clock import as_utc
-from watchbill.kernel.errors import Forbidden
+from watchbill.kernel.errors import Forbidden, Invalid
 from watchbill.runtime.db import Tx
 
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
@@ -241,10 +241,17 @@ def wanted_of(tx: Tx, view: SloView, start: datetime, end: datetime, *, whole_se
         service_id=view.slo.service_id,
         slo_id=None if whole_service else view.slo.id,
         environment=view.slo.environment,
-        start_at=as_utc(start),
-        end_at=as_utc(end),
+        start_at=_instant(start, "start_at"),
+        end_at=_instant(end, "end_at"),
         incident=min(here, default=None),
     )
+
+
+def _instant(given: datetime, field: str) -> datetime:
+    try:
+        return as_utc(given)
+    except (ValueError, OverflowError) as error:
+        raise Invalid(f"{field}: {error}", field=field, hint="write 2026-03-02T09:00:00Z") from error
 
 
 def allowed(tx: Tx, caller: Caller, one: Exclusion) -> None:
