@@ -2,7 +2,9 @@
 
 ``WATCHBILL_BENCH_SERIES`` names a folder of CSV files (instant,value) to judge forecasts on. The named series of the
 Numenta Anomaly Benchmark (GOOG, IBM, KO, PFE, UPS, NYC taxi) were never looked at while the method was made.
-Without the folder, series are made.
+Without the folder, series are made. ``WATCHBILL_BENCH_DAILY`` names one more folder of daily CSV files (day,value).
+With the extra ``watchbill[forecast]`` the heavier model is judged at the same origins, and so is the choice between the
+two: made on the first half of each series, and judged on the second.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from bench.results import Result
 from watchbill.features import catalog
-from watchbill.features.capacity import forecast, nightly, usl
+from watchbill.features.capacity import forecast, heavier, nightly, usl
 from watchbill.features.capacity.store import capacity_day
 from watchbill.features.catalog.store import service, team
 from watchbill.kernel.ids import new_id
@@ -35,7 +37,7 @@ _PUBLISHED = (0.02773, 1.044e-4, 90.00)
 
 def run() -> list[Result]:
     """Coverage and error by rolling origins a day apart, the golden fit, and the night."""
-    return [*_forecasts(), _fit(), _night()]
+    return [*_forecasts(), *_against_heavier(), _fit(), _night()]
 
 
 def _forecasts() -> list[Result]:
@@ -74,6 +76,58 @@ def _forecasts() -> list[Result]:
             limit_value=1.0,
         ),
     ]
+
+
+def _against_heavier() -> list[Result]:
+    """The default, the heavier model and the choice beside seasonal naive, on the second half of each series."""
+    if not heavier.installed():
+        print("     the heavier model is not installed: uv pip install 'watchbill[forecast]'")
+        return []
+    folder, daily = os.environ.get("WATCHBILL_BENCH_SERIES"), os.environ.get("WATCHBILL_BENCH_DAILY")
+    given = [(*_read(path), 3600) for path in sorted(Path(folder).glob("*.csv"))] if folder else []
+    given += [(*_read_days(path), 86_400) for path in sorted(Path(daily).glob("*.csv"))] if daily else []
+    given = given or [(*one, 3600) for one in _made()]
+    default, other, chosen = [], [], []
+    for name, start, values, step in given:
+        half = len(values) // 2 // (86_400 // step) * (86_400 // step)
+        rivals = [heavier.Decomposed]
+        learnt = forecast.compare(values[:half], start_at=start, step_seconds=step, rivals=rivals)
+        ours, theirs = forecast.compare(values, start_at=start, step_seconds=step, rivals=rivals, since=half)
+        if not ours.mae or not theirs.mae or not ours.naive_mae:
+            continue
+        taken = theirs if forecast.wins(learnt[1], learnt[0]) else ours
+        for kept, one in ((default, ours), (other, theirs), (chosen, taken)):
+            kept.append((one.mae or 0.0) / ours.naive_mae)
+        print(
+            f"     {name}, second half: seasonal naive 1 (coverage {ours.naive_coverage:.3f}), default"
+            f" {default[-1]:.3f} ({ours.coverage:.3f}), heavier {other[-1]:.3f} ({theirs.coverage:.3f}), chosen"
+            f" {'heavier' if taken is theirs else 'default'} {chosen[-1]:.3f}; default's coverage by lead day "
+            + " ".join("–" if each is None else f"{each:.2f}" for each in ours.ahead)
+        )
+    return [
+        Result(
+            name="forecast error of the chosen model",
+            value=float(np.mean(chosen)),
+            unit="of seasonal naive, second halves",
+            better="lower",
+            peer="always the heavier model",
+            peer_value=float(np.mean(other)),
+            ratio=float(np.mean(chosen) / np.mean(other)),
+            limit="no worse than always the default",
+            limit_value=float(np.mean(default)) + 1e-9,
+        )
+    ]
+
+
+def _read_days(path: Path) -> tuple[str, datetime, np.ndarray]:
+    """One value for each day; a day that is missing is a gap."""
+    with path.open() as file:
+        rows = [row for row in csv.reader(file) if row and row[0].strip('"')[:1].isdigit()]
+    days = [datetime.fromisoformat(row[0][:10]).replace(tzinfo=UTC) for row in rows]
+    values = np.full((max(days) - min(days)).days + 1, np.nan)
+    for day, row in zip(days, rows, strict=True):
+        values[(day - min(days)).days] = float(row[1]) if row[1] not in ("", "NA", "NaN") else np.nan
+    return path.stem, min(days), values
 
 
 def _read(path: Path) -> tuple[str, datetime, np.ndarray]:

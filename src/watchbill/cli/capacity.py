@@ -21,6 +21,8 @@ app.command()(capacity_plan.whatif)
 app.command()(capacity_plan.push)
 app.command()(capacity_plan.export)
 app.command()(capacity_plan.review)
+app.command()(capacity_plan.sign)
+app.command()(capacity_plan.unsign)
 
 
 @app.command()

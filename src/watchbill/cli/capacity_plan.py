@@ -258,6 +258,53 @@ def review(json: Json = False, home: Home = None) -> None:
     emit(found, json=json, table=_reviews)
 
 
+EventName = Annotated[str, typer.Argument(help="The event's name, as `watchbill capacity review` shows it.")]
+EventTeam = Annotated[
+    str | None, typer.Option("--team", help="Whose event it is; needed only where several teams name one alike.")
+]
+
+
+def sign(
+    event: EventName,
+    service: Service,
+    *,
+    note: Annotated[str, typer.Option("--note", help="Needed where headroom is unknown or negative.")] = "",
+    team: EventTeam = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Sign a component off before a peak event: you stand for it."""
+    with Client.from_environment(home) as client:
+        body = {"team": _event_team(client, event, team), "event": event, "service": service, "note": note}
+        made = client.post("/api/v1/capacity/review/sign", body)
+    emit(made, json=json, table=lambda one: facts({
+        "signed off": f"{service} for {event}", "headroom then": _percent(one["headroom"]), "note": one["note"] or "–",
+    }))  # fmt: skip
+
+
+def unsign(
+    event: EventName, service: Service, *, team: EventTeam = None, json: Json = False, home: Home = None
+) -> None:
+    """Take the signature of a component back."""
+    with Client.from_environment(home) as client:
+        whose = _event_team(client, event, team)
+        client.post("/api/v1/capacity/review/withdraw", {"team": whose, "event": event, "service": service})
+    emit({"team": whose, "event": event, "service": service, "signed": False}, json=json)
+
+
+def _event_team(client: Client, event: str, team: str | None) -> str:
+    if team is not None:
+        return team
+    coming = client.get("/api/v1/capacity/review")
+    found = sorted({one["team"] for one in coming if one["event"]["name"] == event})
+    if not found:
+        names = ", ".join(sorted({one["event"]["name"] for one in coming})) or "none"
+        raise NotFound(f"no event '{event}' is to come", hint=f"those to come: {names}")
+    if len(found) > 1:
+        raise Invalid(f"{', '.join(found)} each have an event '{event}'", field="team", hint="say whose with --team")
+    return str(found[0])
+
+
 def _reviews(found: list[dict[str, Any]]) -> Any:
     from rich.console import Group
     from rich.text import Text

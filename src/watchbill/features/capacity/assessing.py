@@ -9,10 +9,11 @@ from uuid import UUID
 import msgspec
 
 from watchbill.features import catalog
-from watchbill.features.capacity import logic, reads
+from watchbill.features.capacity import limits, logic, reads
 from watchbill.features.capacity.model import (
     WHOLE,
     Curve,
+    Declared,
     Exhaustion,
     Journey,
     Outlook,
@@ -143,41 +144,49 @@ def assess(world: World, service: catalog.Service) -> tuple[State, Outlook | Non
         reason="no demand was measured or pushed",
         notes=[*(whole.notes if whole else [])],
     )
-    if whole is None or whole.refused is not None:
-        reason = base.reason if whole is None else f"no forecast: {whole.refused}"
-        return msgspec.structs.replace(base, reason=reason), None
+    kept = {one.kind: one for one in world.stored.get(service.id, ()) if one.operation == WHOLE and one.refused is None}
     mine = [(team, event) for team, event in world.events if (team.id, event.name, service.name) in world.shares]
     shares = {event.name: world.shares[team.id, event.name, service.name] for team, event in mine}
     events = [event for _, event in mine]
-    outlook = logic.with_events(reads.outlook_of(whole), events, shares)
-    ahead = 30
-    demand, middle = max(outlook.high[:ahead]), max(outlook.middle[:ahead])
-    judged = msgspec.structs.replace(base, demand=demand, demand_middle=middle)
-    if carried is None:
-        missing = "replicas" if declared.replicas is None else "what one replica carries"
-        reason = f"q95 peak {demand:.4g}/s within 30 days; {missing} is not known: declare spec.capacity or fit a test"
-        return msgspec.structs.replace(judged, reason=reason), outlook
-    room = logic.headroom(demand, carried.total)
-    exhausted = logic.exhaustion(outlook, carried.total, declared.risk)
-    needed = logic.replicas_for(demand, carried.per_replica, declared)
-    usual = logic.replicas_for(max(outlook.middle[:7]), carried.per_replica, declared)
-    saved = max(0, carried.replicas - needed)
+    outlooks = {kind: logic.with_events(reads.outlook_of(one), events, shares) for kind, one in kept.items()}
+    outlook = outlooks.get("rate")
+    found = limits.limits_of(outlooks, declared, carried, world.curves.get(service.id))
+    judged = base
+    if outlook is not None:
+        ahead = limits.AHEAD_DAYS
+        demand, middle = max(outlook.high[:ahead]), max(outlook.middle[:ahead])
+        judged = msgspec.structs.replace(base, demand=demand, demand_middle=middle)
+    if not found:
+        return msgspec.structs.replace(judged, reason=_unknown(whole, judged, declared)), outlook
+    tight, needed = found[0], max(one.replicas_needed for one in found)
+    most = logic.max_replicas(declared) or 0
+    runs = declared.replicas if declared.replicas is not None else most
     return (
         msgspec.structs.replace(
             judged,
-            headroom=room,
-            exhaustion=exhausted,
+            headroom=tight.headroom,
+            exhaustion=tight.exhaustion,
             replicas_needed=needed,
-            replicas_usual=usual,
-            monthly_spare_cost=_cost(declared.replica_price, saved),
-            order_by=logic.order_by(exhausted, declared, today) if needed > carried.replicas else None,
-            finding=logic.finding(exhausted, room, declared, today, events),
-            reason=(
-                f"q95 peak {demand:.4g}/s within 30 days of {carried.total:.4g}/s that {carried.replicas} replicas"
-                f" carry with {carried.spare} away ({carried.source}: {carried.per_replica:.4g}/s each)"
-            ),
+            replicas_usual=max(one.replicas_usual for one in found),
+            monthly_spare_cost=_cost(declared.replica_price, max(0, runs - needed)),
+            order_by=logic.order_by(tight.exhaustion, declared, today) if needed > most else None,
+            finding=logic.finding(tight.exhaustion, tight.headroom, declared, today, events),
+            reason=tight.reason + limits.beside(found),
+            limits=found,
         ),
         outlook,
+    )
+
+
+def _unknown(whole: Stored | None, judged: State, declared: Declared) -> str:
+    if whole is None:
+        return "no demand was measured or pushed"
+    if whole.refused is not None or judged.demand is None:
+        return f"no forecast: {whole.refused}"
+    missing = "replicas" if logic.max_replicas(declared) is None else "what one replica carries"
+    return (
+        f"q95 peak {judged.demand:.4g}/s within {limits.AHEAD_DAYS} days; {missing} is not known: declare spec.capacity"
+        " or fit a test"
     )
 
 

@@ -7,13 +7,15 @@
 4. The quantiles are moved so that the share of misses comes out right over time: α ← α + .05·(.10 − err) after
    each day (I. Gibbs, E. Candès, *Adaptive conformal inference under distribution shift*, NeurIPS 2021).
 
+Another model may be tried (`heavier`): it is taken where its error at the same past origins is clearly smaller.
+
 Arrays hold one value per step; NaN is a gap. Nothing here knows the clock or the database.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -35,13 +37,23 @@ FEWEST_DAYS = 14
 _MEMORY = 28
 _FLOOR = 0.02
 _OFFSET = 0.05
+_WINS = 0.95
+"""Another model is taken when its error is below this share of the default's: the choice itself flatters it."""
+_FEWEST_TRIED = 14
+_TRIED_WEEKS = 4
+
+Tell = Callable[[int, int], tuple[Any, float]]
+"""(origin, end) → (values of the steps between, level), knowing only what was before the origin."""
+Rival = Callable[[Any, Any, int], Tell]
+"""(values with NaN for gaps, slot of the week by step, steps of a day) → how it tells."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """How day-ahead forecasts did at past origins: coverage of the 90% interval and mean absolute error.
 
     ``naive_*`` is the seasonal naive baseline (the value a week before) with intervals made the same way, at the very
-    same steps. ``days`` is how many origins were judged; coverages are None before there is one.
+    same steps. ``days`` is how many origins were judged; coverages are None before there is one. ``ahead`` is the
+    coverage by lead day, the first being ``coverage``.
     """
 
     days: int
@@ -49,6 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     mae: float | None
     naive_coverage: float | None
     naive_mae: float | None
+    ahead: tuple[float | None, ...] = ()
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +76,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     growth_sd: float
     evaluation: Evaluation
     notes: tuple[str, ...] = ()
+    model: str = "profile"
+    rival: Evaluation | None = None
+    """The model that was tried and not taken, at the same origins; or the default where the other was taken."""
 
 
 def forecast(
@@ -74,11 +90,13 @@ def forecast(
     zone: str = "UTC",
     holidays: Collection[int] = (),
     origins: int = ORIGINS,
+    rival: Rival | None = None,
 ) -> Forecast:
     """Forecast ``horizon`` steps after the last of ``values``, whose first step begins at ``start_at``.
 
     ``origins`` is how many days back it is judged. ``holidays`` are ordinals of local days: they teach the profile
-    nothing, and on coming ones the interval spans that weekday and a Sunday.
+    nothing, and on coming ones the interval spans that weekday and a Sunday. ``rival`` is tried against the default
+    where there is history enough, and taken where it wins.
 
     Raises:
         Invalid: less than two weeks, or mostly gaps.
@@ -92,11 +110,18 @@ def forecast(
     free = np.isin(day, np.fromiter(holidays, dtype=np.int64)) if holidays else np.zeros(total, dtype=bool)
     taught = np.where(free[: len(y)], np.nan, y)
     week = 7 * per_day
-    scores = _scores(y, taught, slot, per_day, origins)
-    evaluation = scores.evaluation()
+    scores = _scores(y, per_day, origins, _profile_tells(taught, slot, per_day))
     profile, level, shifted = _model(taught, slot, len(y), per_day)
     ahead = slot[len(y) :]
     point = profile[ahead] * level
+    name, other = "profile", None
+    if rival is not None and not shifted:
+        tells = rival(taught, slot, per_day)
+        theirs, other = _contest(y, per_day, origins, _profile_tells(taught, slot, per_day), tells)
+        if theirs is not None:
+            name, scores, point = "decomposed", theirs, tells(len(y), total)[0]
+            notes.append("the heavier model is used: it won in a back-test")
+    evaluation = scores.evaluation()
     leads = np.minimum(np.arange(horizon) // per_day, LEAD_DAYS - 1)
     lows, highs = scores.quantiles(leads_of=LEAD_DAYS)
     growth, growth_sd = _growth(y, week)
@@ -111,10 +136,9 @@ def forecast(
     coming = free[len(y) :]
     if coming.any():
         sunday = profile[6 * per_day + ahead % per_day] * level * scale
-        ratio_low, ratio_high = np.exp(lows[leads]), np.exp(highs[leads])
-        low = np.where(coming, np.minimum(low, sunday * ratio_low), low)
-        high = np.where(coming, np.maximum(high, sunday * ratio_high), high)
-        point = np.where(coming, (point + sunday) / 2, point)
+        point, low, high = _spanning(
+            coming, (point, low, high), sunday, (np.exp(lows[leads]), np.exp(highs[leads]))
+        )  # fmt: skip
         notes.append("holidays ahead: their interval spans the weekday and a Sunday")
     peaks = scores.peak_quantiles()
     peak, peak_high = _peaks(point, per_day, peaks, growth_sd)
@@ -140,6 +164,50 @@ def forecast(
         growth_sd=growth_sd,
         evaluation=evaluation,
         notes=tuple(notes),
+        model=name,
+        rival=other,
+    )
+
+
+def _contest(
+    y: Any, per_day: int, origins: int, usual: Tell, tells: Tell
+) -> tuple[_Scores | None, Evaluation | None]:
+    """(the other model's scores where it wins, what the loser did); (None, None) with too little history."""
+    least = _TRIED_WEEKS * 7 * per_day
+    if len(y) < least + _FEWEST_TRIED * per_day:
+        return None, None
+    ours = _scores(y, per_day, origins, usual, least=least).evaluation()
+    theirs = _scores(y, per_day, origins, tells, least=least)
+    judged = theirs.evaluation()
+    return (theirs, ours) if wins(judged, ours) else (None, judged)
+
+
+def wins(theirs: Evaluation, ours: Evaluation) -> bool:
+    """Whether another model is taken: clearly less error at the same origins, and intervals that cover as much."""
+    if theirs.mae is None or ours.mae is None or theirs.coverage is None or ours.coverage is None:
+        return False
+    return theirs.mae < _WINS * ours.mae and theirs.coverage >= min(NOMINAL, ours.coverage) - 0.02
+
+
+def compare(
+    values: Any, *, start_at: datetime, step_seconds: int, rivals: Collection[Rival], zone: str = "UTC", since: int = 0
+) -> list[Evaluation]:
+    """The default and each rival at the same origins, a day apart, from step ``since`` on (after four weeks)."""
+    y, _ = _cleaned(np.asarray(values, dtype=float))
+    per_day = DAY_SECONDS // step_seconds
+    slot, _ = calendar.slots(start_at, step_seconds, len(y), zone)
+    least = max(since, _TRIED_WEEKS * 7 * per_day)
+    all_of = [_profile_tells(y, slot, per_day), *(rival(y, slot, per_day) for rival in rivals)]
+    return [_scores(y, per_day, len(y), tells, least=least).evaluation() for tells in all_of]
+
+
+def _spanning(coming: Any, told: tuple[Any, Any, Any], sunday: Any, ratios: tuple[Any, Any]) -> tuple[Any, Any, Any]:
+    """(point, low, high) that on holidays to come lie between the weekday's and a Sunday's."""
+    point, low, high = told
+    return (
+        np.where(coming, (point + sunday) / 2, point),
+        np.where(coming, np.minimum(low, sunday * ratios[0]), low),
+        np.where(coming, np.maximum(high, sunday * ratios[1]), high),
     )
 
 
@@ -209,13 +277,14 @@ def _level(y: Any, slot: Any, origin: int, per_day: int, profile: Any) -> tuple[
     level = over(7)
     near = over(LEVEL_DAYS)
     if math.isnan(level):
-        level = float(np.nanmean(y[max(0, origin - 7 * per_day) : origin]))
+        last = y[max(0, origin - 7 * per_day) : origin]
+        level = float(np.nanmean(last)) if np.isfinite(last).any() else math.nan
     if math.isnan(near):
         return (0.0 if math.isnan(level) else level), 0.0
     blended = math.sqrt(level * near) if level > 0 and near > 0 else near
-    last = over(1) if per_day > 1 else math.nan
-    shifted = last > 0 and blended > 0 and abs(math.log(last / blended)) > 0.4
-    return (last, blended) if shifted else (blended, 0.0)
+    newest = over(1) if per_day > 1 else math.nan
+    shifted = newest > 0 and blended > 0 and abs(math.log(newest / blended)) > 0.4
+    return (newest, blended) if shifted else (blended, 0.0)
 
 
 def _median0(table: Any) -> Any:
@@ -250,6 +319,7 @@ class _Scores:
 
     def evaluation(self) -> Evaluation:
         coverage, days, _ = self._adapted
+        ahead = (coverage, *(_adapt(self.ratios[:, lead], lag=lead)[0] for lead in range(1, LEAD_DAYS)))
         naive_coverage, _, _ = _adapt(self.naive)
         mae, naive_mae = self.errors
         return Evaluation(
@@ -258,6 +328,7 @@ class _Scores:
             mae=mae if self.judged else None,
             naive_coverage=naive_coverage,
             naive_mae=naive_mae if self.judged else None,
+            ahead=ahead,
         )
 
     def quantiles(self, *, leads_of: int) -> tuple[Any, Any]:
@@ -283,9 +354,17 @@ class _Scores:
         return found
 
 
-def _scores(y: Any, taught: Any, slot: Any, per_day: int, most: int) -> _Scores:
+def _profile_tells(taught: Any, slot: Any, per_day: int) -> Tell:
+    def tell(origin: int, end: int) -> tuple[Any, float]:
+        profile, level, _ = _model(taught, slot, origin, per_day)
+        return profile[slot[origin:end]] * level, level
+
+    return tell
+
+
+def _scores(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0) -> _Scores:
     week = 7 * per_day
-    first = max(week, len(y) - most * per_day)
+    first = max(week, least, len(y) - most * per_day)
     first += (len(y) - first) % per_day
     origins = range(first, len(y), per_day)
     ratios = np.full((len(origins), LEAD_DAYS, per_day), np.nan)
@@ -293,10 +372,9 @@ def _scores(y: Any, taught: Any, slot: Any, per_day: int, most: int) -> _Scores:
     peaks = np.full((len(origins), LEAD_DAYS), np.nan)
     errors, naive_errors = [], []
     for row, origin in enumerate(origins):
-        profile, level, _ = _model(taught, slot, origin, per_day)
         end = min(len(y), origin + LEAD_DAYS * per_day)
         came = y[origin:end]
-        told = profile[slot[origin:end]] * level
+        told, level = tells(origin, end)
         offset = max(_OFFSET * level, 1e-9)
         score = np.log((came + offset) / (told + offset))
         days = (end - origin) // per_day
@@ -317,17 +395,21 @@ def _scores(y: Any, taught: Any, slot: Any, per_day: int, most: int) -> _Scores:
     return _Scores(ratios, peaks, naive, both_errors, len(flat))
 
 
-def _adapt(scores: Any) -> tuple[float | None, int, float]:
-    """Play the past a day ahead: (coverage, days judged, α now). An origin knows only the scores of earlier ones."""
+def _adapt(scores: Any, lag: int = 0) -> tuple[float | None, int, float]:
+    """Play the past: (coverage, days judged, α now). An origin knows only what had come by then: with ``lag`` days
+    more to go ahead, the scores of origins so much earlier; and α follows as late."""
     miss, hits, judged = MISS, 0.0, 0
+    late: list[float] = []
     for row in range(len(scores)):
-        known = scores[max(0, row - _MEMORY) : row]
+        known = scores[max(0, row - lag - _MEMORY) : max(0, row - lag)]
         came = scores[row][np.isfinite(scores[row])]
         if np.isfinite(known).any(axis=1).sum() < 7 or not len(came):
             continue
         low, high = _interval(known, miss)
         err = float(((came < low) | (came > high)).mean())
-        miss += ADAPT * (MISS - err)
+        late.append(err)
+        if len(late) > lag:
+            miss += ADAPT * (MISS - late[-1 - lag])
         hits += 1 - err
         judged += 1
     return (hits / judged if judged else None), judged, miss

@@ -23,18 +23,29 @@ SPARE_HEADROOM = 0.6
 
 
 def carried(declared: Declared, curve_capacity: float | None) -> Carried | None:
-    """What the service carries; a declared figure counts before a fitted one. None when either figure is missing."""
+    """What the service carries; a declared figure counts before a fitted one. None when either figure is missing.
+
+    With a declared ``maxReplicas`` it is what so many carry: the autoscaler brings them when they are needed.
+    """
     per_replica = declared.per_replica if declared.per_replica is not None else curve_capacity
-    if per_replica is None or declared.replicas is None:
+    replicas = max_replicas(declared)
+    if per_replica is None or replicas is None:
         return None
-    left = max(0, declared.replicas - declared.spare)
+    left = max(0, replicas - declared.spare)
     return Carried(
         per_replica=per_replica,
-        replicas=declared.replicas,
+        replicas=replicas,
+        running=declared.replicas if declared.max_replicas is not None else None,
         spare=declared.spare,
         total=per_replica * left,
         source="declared" if declared.per_replica is not None else "fitted",
     )
+
+
+def max_replicas(declared: Declared) -> int | None:
+    """As many as may run: an autoscaler's most, else those declared."""
+    known = [each for each in (declared.replicas, declared.max_replicas) if each is not None]
+    return max(known) if known else None
 
 
 def with_events(outlook: Outlook, events: Sequence[PeakEvent], shares: Mapping[str, float]) -> Outlook:

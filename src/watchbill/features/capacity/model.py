@@ -26,6 +26,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     currency: str = "EUR"
     risk: float = 0.05
     holidays: str | None = None
+    concurrency_per_replica: float | None = None
+    saturation_limit: float = 1.0
 
 
 class PeakEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,6 +53,8 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     spare: int
     total: float
     source: Literal["declared", "fitted"]
+    running: int | None = None
+    """Where an autoscaler adds replicas up to ``replicas``: how many are declared to run."""
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +74,25 @@ class Exhaustion(msgspec.Struct, frozen=True, kw_only=True):
     latest: date | None
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left by one measure: ``demand`` is its q95 peak within 30 days; ``capacity`` with ``spare`` away."""
+
+    kind: Kind
+    demand: float
+    demand_middle: float
+    capacity: float
+    headroom: float | None
+    exhaustion: Exhaustion
+    replicas_needed: int
+    replicas_usual: int
+    reason: str
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One service's capacity as of the last night. ``headroom`` is None where something is missing: ``reason`` says."""
+    """One service's capacity as of the last night. ``headroom`` is None where something is missing: ``reason`` says.
+
+    ``demand`` and ``capacity`` are rates; headroom, exhaustion and replicas are those of the tightest of ``limits``.
+    """
 
     service_id: UUID
     made_at: datetime
@@ -90,6 +111,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     finding: str | None
     reason: str
     notes: list[str] = []
+    limits: list[Limit] = []
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +149,11 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     naive_mae: float | None
     notes: list[str]
     refused: str | None
+    model: str = "profile"
+    rival_mae: float | None = None
+    """The error of the model that was tried and not taken, at the same origins; None: none was tried."""
+    ahead: list[float | None] = []
+    """Achieved coverage of the 90% interval by lead day, the next day first."""
 
 
 class Fanout(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
-from watchbill.features.capacity import assessing, fanout, forecast, reads, store
+from watchbill.features.capacity import assessing, components, fanout, forecast, heavier, reads, store
 from watchbill.features.capacity.actions import FORECAST
 from watchbill.features.capacity.calendar import holidays
 from watchbill.features.capacity.model import WHOLE, Journey, State, Stored
@@ -61,10 +61,12 @@ def work_night(db: Database, observer: Observer | None) -> int:
     if observer is not None:
         measure_journeys(db, observer)
     done, after = 0, ""
+    with db.transaction() as tx:
+        trials = heavier.Trials(len(catalog.services(tx)), today.toordinal())
     while True:
         with db.transaction() as tx:
             batch = catalog.services(tx, after_name=after, limit=BATCH)
-            forecast_services(tx, services=batch)
+            forecast_services(tx, services=batch, trials=trials)
         if not batch:
             break
         done, after = done + len(batch), batch[-1].name
@@ -146,14 +148,21 @@ def write_journey(tx: Tx, journey: Journey) -> None:
     upsert_many(tx, store.capacity_journey, [row], keys=("service_id", "operation"))
 
 
-def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[State]:
-    """Forecast these services and judge their headroom; findings become tickets of their owners."""
+def forecast_services(
+    tx: Tx, *, services: Sequence[catalog.Service], trials: heavier.Trials | None = None
+) -> list[State]:
+    """Forecast these services and judge their headroom; findings become tickets of their owners.
+
+    ``trials`` says which series the heavier model is tried on; without it, on all where the extra is installed.
+    """
     if not services:
         return []
     today = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = _days(tx, [one.id for one in services], since=today - HISTORY)
     teams = {team.id: team for team in catalog.teams(tx)}
     stored: list[Stored] = []
+    trials = trials or heavier.Trials(1, 0, most=1000)
+    before = _models(tx, [one.id for one in services]) if heavier.installed() else {}
     for service in services:
         zone = teams[service.team_id].spec.get("timeZone") or "UTC" if service.team_id in teams else "UTC"
         series = _series(days.get(service.id, {}), today)
@@ -165,9 +174,14 @@ def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[St
                 if np.array_equal(mean, series[rated[0]][1], equal_nan=True):
                     stored.append(msgspec.structs.replace(same, operation=WHOLE))
                     continue
+            tried = trials.take(service.id, before.get((service.id, operation, kind)))
             stored.append(
-                _one(tx, service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=zone, today=today)
-            )
+                _one(
+                    tx, service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=zone, today=today,
+                    tried=tried,
+                )
+            )  # fmt: skip
+    stored += components.derive(tx, services=services, stored=stored)
     world = assessing.gather(tx, services=services, stored=stored)
     judged = [assessing.assess(world, service) for service in services]
     outlooks = {state.service_id: outlook for state, outlook in judged}
@@ -198,6 +212,16 @@ def _days(tx: Tx, ids: Collection[UUID], *, since: datetime) -> dict[UUID, dict[
     for row in rows:
         found.setdefault(row.service_id, {}).setdefault((row.operation, row.kind), []).append(row)
     return found
+
+
+def _models(tx: Tx, ids: Collection[UUID]) -> dict[tuple[UUID, str, str], str | None]:
+    """Which model each series was forecast with last."""
+    table = store.capacity_forecast
+    rows = tx.execute(
+        sa.select(table.c.service_id, table.c.operation, table.c.kind, table.c.data["model"].astext.label("model"))
+        .where(table.c.service_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))))
+    )  # fmt: skip
+    return {(row.service_id, row.operation, row.kind): row.model for row in rows}
 
 
 Series = dict[tuple[str, Any], tuple[datetime, Any, Any]]
@@ -248,6 +272,7 @@ def _one(
     peak: Any,
     zone: str,
     today: datetime,
+    tried: bool = False,
 ) -> Stored:
     empty = Stored(
         service_id=service.id, operation=operation, kind=kind, made_at=tx.now, first_at=today, step_seconds=3600,
@@ -264,8 +289,9 @@ def _one(
             notes.append(f"the holidays of '{country}' are not known")
     try:
         made = forecast.forecast(
-            mean, start_at=first_at, step_seconds=3600, horizon=HORIZON_DAYS * 24, zone=zone, holidays=free
-        )
+            mean, start_at=first_at, step_seconds=3600, horizon=HORIZON_DAYS * 24, zone=zone, holidays=free,
+            rival=heavier.Decomposed if tried else None,
+        )  # fmt: skip
     except Invalid as error:
         return msgspec.structs.replace(empty, refused=error.problem.message)
     judged = made.evaluation
@@ -283,6 +309,9 @@ def _one(
         naive_coverage=judged.naive_coverage,
         naive_mae=judged.naive_mae,
         notes=[*made.notes, *notes],
+        model=made.model,
+        rival_mae=made.rival.mae if made.rival else None,
+        ahead=list(judged.ahead),
     )
 
 

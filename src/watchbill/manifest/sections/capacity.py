@@ -29,10 +29,17 @@ class Capacity(Part, frozen=True, kw_only=True):
     """What the service carries and costs. Without ``perReplica`` a fitted load test says what a replica carries."""
 
     per_replica: Annotated[float, Meta(gt=0, description="Requests per second that one replica carries.")] | None = None
+    concurrency_per_replica: (
+        Annotated[float, Meta(gt=0, description="Requests at once that one replica serves within the SLO's latency.")]
+        | None
+    ) = None
+    saturation_limit: Annotated[
+        float, Meta(gt=0, le=2, description="How full a replica may be at the peak: 0.8 is 80%.")
+    ] = 1.0
     replicas: Annotated[int, Meta(ge=1, le=100_000, description="How many run.")] | None = None
     spare: Annotated[int, Meta(ge=0, le=1000, description="So many may be away at the peak (N − k).")] = 1
     min_replicas: Annotated[int, Meta(ge=1, le=100_000, description="Never recommend fewer.")] = 2
-    max_replicas: Annotated[int, Meta(ge=1, le=100_000, description="More than this cannot be had.")] | None = None
+    max_replicas: Annotated[int, Meta(ge=1, le=100_000, description="The autoscaler's most: what so many carry is the capacity.")] | None = None
     lead_time: Annotated[Duration, Meta(description="From ordering more to having it.")] = "14d"
     replica_price: Annotated[float, Meta(ge=0, description="Price of one replica for a month.")] | None = None
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", extra={"expected": "a currency such as EUR"})] = "EUR"
