@@ -218,3 +218,23 @@ def test_a_budget_policy_tells_the_team_once_stops_the_gate_and_says_what_lifted
         "slo.policy_changed", "slo.budget_fell", "slo.budget_fell", "slo.budget_reviewed",
         "slo.budget_rose", "slo.budget_rose", "slo.budget_fell", "slo.budget_fell",
     ]  # fmt: skip
+
+
+def silent(watch: Watch, minutes: int) -> None:
+    """Nothing of the operation, while others report."""
+    for _ in range(minutes):
+        watch.counts.others(watch.stage.clock.now())
+        watch.stage.clock.advance(MINUTE)
+        watch.evaluator.evaluate_once()
+
+
+def test_silence_of_a_maintenance_is_no_lost_traffic_and_silence_after_it_is(watch: Watch) -> None:
+    """slo.exclusion_alerts, slo.silence: what it lets expect is not lowered by the excluded minutes."""
+    quiet(watch, 90)
+    declare(watch, floor(watch) + MINUTE, 12)
+    live(watch, 1)
+    silent(watch, 12)
+    assert (state(watch).state, alerts_of(watch.stage.db)) == ("ok", [])
+    silent(watch, 5)
+    after = state(watch)
+    assert (after.state, after.cause) == ("firing", "traffic")
