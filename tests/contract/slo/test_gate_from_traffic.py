@@ -72,13 +72,13 @@ class Live:
         self.stage = Stage(evaluator.db, clock)
 
     def minutes(self, number: int, *, failing: float = 0.0, services: tuple[str, ...] = tuple(PATHS)) -> None:
-        """A hundred requests a minute to each service; then they are evaluated."""
+        """Sixty requests a minute to each service; then they are evaluated."""
         body = b""  # messages of Protocol Buffers one behind the other are one message
         for minute in range(number):
             at = self.clock.now() + timedelta(minutes=minute, seconds=5)
             for service in services:
-                bad = math.ceil(100 * failing) if service == "payments" else 0
-                for count, code in ((100 - bad, 200), (bad, 500)):
+                bad = math.ceil(60 * failing) if service == "payments" else 0
+                for count, code in ((60 - bad, 200), (bad, 500)):
                     route = {"http.request.method": "POST", "http.route": PATHS[service]}
                     attributes = {**route, "http.response.status_code": code}
                     name = f"POST {PATHS[service]}"

@@ -84,7 +84,7 @@ def until(holds: Callable[[], Any], *, seconds: float = 10.0) -> Any:
     ends = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < ends, "it did not come to pass"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found
 
 
