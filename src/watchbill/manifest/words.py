@@ -74,8 +74,8 @@ Role = Literal["lead", "member", "shadow"]
 Source = Annotated[
     str,
     Meta(
-        pattern=r"^(clickhouse|otlp|prometheus:[A-Za-z0-9][A-Za-z0-9._-]{0,61})$",
+        pattern=r"^(clickhouse|otlp|probes|prometheus:[A-Za-z0-9][A-Za-z0-9._-]{0,61})$",
         description="A source of counts.",
-        extra={"expected": "clickhouse, otlp, or prometheus: and a server's name, such as prometheus:default"},
+        extra={"expected": "clickhouse, otlp, probes, or prometheus: and a server's name, such as prometheus:default"},
     ),
 ]

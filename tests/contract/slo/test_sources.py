@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.contract.slo.test_given_counts import SHOP
 from watchbill.features import alerts, slo
+from watchbill.features.slo.probes import Prober
 from watchbill.features.telemetry import TelemetryStore
 from watchbill.kernel.clock import VirtualClock
 from watchbill.manifest import File, Options, apply_files
@@ -25,6 +26,42 @@ def covered(store: TelemetryStore, *, start: int, end: int, every: int) -> None:
     store.engine.write_rows(
         "watchbill_sli_coverage", columns, [slices, [60] * size, ["payments"] * size, [9] * size, [1] * size]
     )
+
+
+def test_probes_that_reach_no_host_at_all_count_nothing_and_tell_who_owns_the_way_out(
+    store: TelemetryStore, database_url: str, db: Database
+) -> None:
+    probes = "".join(
+        f"        - {{name: p{host}, target: 99, probe: {{url: 'http://{host}.example.org/'}}}}\n" for host in "abc"
+    )
+    with db.transaction() as tx:
+        files = [File(path="shop.yaml", text=SHOP.replace("  owner:", "  sources: [probes]\n  owner:") + probes)]
+        apply_files(tx, files=files, options=Options(source="test"), actor=ledger.system("test"))
+        one = slo.slos(tx)[0].slo
+    clock = VirtualClock(NOW)
+    now = Database(database_url, clock=clock)
+    up = {"a.example.org"}
+
+    def get(url: str) -> tuple[int | None, float]:
+        return (200 if url.split("/")[2] in up else None), 0.1
+
+    asked = Prober(db=now, sink=store, get=get, slice_seconds=60)
+    asked.probe()
+    up.clear()
+    for _ in range(12):
+        clock.advance(timedelta(minutes=1))
+        asked.probe()
+    found = store.counts(operation_id=one.operation_id, objective="pb", start=NOW, end=clock.now(), slice_seconds=60)
+    assert [(each.good, each.total) for each in found if each.total] == [(0, 1)]
+    with now.transaction() as tx:
+        [alert] = alerts.open_alerts(tx)
+    assert (alert.identity, alert.service_name) == ("probes", "payments")
+    up.add("b.example.org")
+    clock.advance(timedelta(minutes=1))
+    asked.probe()
+    with now.transaction() as tx:
+        assert alerts.open_alerts(tx) == []
+    now.dispose()
 
 
 def test_collectors_that_fall_silent_after_busy_hours_and_a_clickhouse_that_is_away_page_their_owner(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from urllib.parse import urlsplit
 
-from watchbill.features.slo import store
+from watchbill.features.slo import sources, store
 from watchbill.features.slo.model import ProbeSource, Slo
 from watchbill.features.slo.prometheus import CountSink
 from watchbill.runtime.db import Database
@@ -14,6 +15,14 @@ from watchbill.runtime.db import Database
 Get = Callable[[str], tuple[int | None, float]]
 """Asks a URL: its status (None: no answer) and the seconds it took. Never raises."""
 _AT_ONCE = 16
+_HOSTS = 3
+"""So many hosts at least, and not one of them answers: then it is our own way out that is down, not they."""
+
+
+def is_blind(answered: Sequence[tuple[str, bool]]) -> bool:
+    """Whether the prober itself sees nothing: (URL, whether anything answered), of all probes of a slice."""
+    hosts = {urlsplit(url).netloc for url, _ in answered}
+    return len(hosts) >= _HOSTS and not any(one for _, one in answered)
 
 
 def is_good(source: ProbeSource, threshold_ms: int | None, *, status: int | None, seconds: float) -> bool:
@@ -41,7 +50,15 @@ class Prober:
             probed = [(one, source) for one in store.live_slos(tx) if isinstance(source := one.source, ProbeSource)]
         if at == self._done:
             return 0
-        for (one, _), good in zip(probed, self._threads.map(self._is_good, probed), strict=True):
+        found = list(self._threads.map(self._ask, probed))
+        blind = is_blind([(source.url, answered) for (_, source), (_, answered) in zip(probed, found, strict=True)])
+        if probed:
+            with self._db.transaction() as tx:
+                error = "not one of the probed hosts answers" if blind else ""
+                sources.note(tx, name=sources.PROBES, answered=not blind, error=error)
+        for (one, _), (good, _) in zip(probed, found, strict=True):
+            if blind:
+                break  # nothing was measured: the states freeze
             self._sink.put_counts(
                 operation_id=one.operation_id,
                 objective=one.name,
@@ -51,7 +68,8 @@ class Prober:
         self._done = at
         return 0
 
-    def _is_good(self, probed: tuple[Slo, ProbeSource]) -> bool:
+    def _ask(self, probed: tuple[Slo, ProbeSource]) -> tuple[bool, bool]:
+        """(whether it was good, whether anything answered)."""
         one, source = probed
         status, seconds = self._get(source.url)
-        return is_good(source, one.threshold_ms, status=status, seconds=seconds)
+        return is_good(source, one.threshold_ms, status=status, seconds=seconds), status is not None

@@ -1,8 +1,9 @@
 """Where counts come from, and whether each source answers: a source that is down freezes what it measures.
 
-A source has a name: ``prometheus:<server>``, ``clickhouse`` (telemetry is kept there) or ``otlp`` (the collectors that
-send to us). A Service that says ``sources: [<name>]`` owns it: its team is paged when the source has been away for
-`DOWN_FOR`. Without an owner the fallback team is paged, and `problems` says that nobody owns it.
+A source has a name: ``prometheus:<server>``, ``clickhouse`` (telemetry is kept there), ``otlp`` (the collectors that
+send to us) or ``probes`` (our own way to what is probed). A Service that says ``sources: [<name>]`` owns it: its team
+is paged when the source has been away for `DOWN_FOR`. Without an owner the fallback team is paged, and `problems` says
+that nobody owns it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
 from watchbill.features.slo import store
-from watchbill.features.slo.model import MetricSource, PrometheusSource, Slo
+from watchbill.features.slo.model import MetricSource, ProbeSource, PrometheusSource, Slo
 from watchbill.features.slo.store import slo_source
 from watchbill.kernel.errors import Problem
 from watchbill.runtime.db import Tx
 
-CLICKHOUSE, OTLP = "clickhouse", "otlp"
+CLICKHOUSE, OTLP, PROBES = "clickhouse", "otlp", "probes"
 INTEGRATION = "slo-sources"
 DOWN_FOR = timedelta(minutes=10)
 """A source away for so long pages its owner: its SLOs are blind."""
@@ -51,6 +52,8 @@ def title_of(name: str) -> str:
         return "ClickHouse"
     if name == OTLP:
         return "OpenTelemetry"
+    if name == PROBES:
+        return "What is probed"
     return f"Prometheus '{name.partition(':')[2]}'"
 
 
@@ -113,7 +116,9 @@ def names_of(slo: Slo) -> set[str]:
     """What an SLO is measured by."""
     if slo.source is None or isinstance(slo.source, MetricSource):
         return {CLICKHOUSE, OTLP}
-    return {prometheus(slo.source.server), CLICKHOUSE} if isinstance(slo.source, PrometheusSource) else {CLICKHOUSE}
+    if isinstance(slo.source, PrometheusSource):
+        return {prometheus(slo.source.server), CLICKHOUSE}
+    return {PROBES, CLICKHOUSE} if isinstance(slo.source, ProbeSource) else {CLICKHOUSE}
 
 
 def source_down(tx: Tx, *, slo: Slo) -> SourceHealth | None:
