@@ -22,6 +22,7 @@ from watchbill.api.pools import Lanes
 from watchbill.features import alerts, identity, slo
 from watchbill.features.slo import store as slo_store
 from watchbill.features.slo.evaluator import Evaluator
+from watchbill.features.slo.metrics import MetricCounter
 from watchbill.features.slo.probes import Prober
 from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.slo.sources import DOWN_FOR
@@ -242,3 +243,20 @@ def test_counts_are_sent_again_and_again_and_stand_once(
         lanes.close()
     with db.transaction() as tx:
         assert [slo.measure for slo in slo_store.live_slos(tx)] == [None]
+
+
+def test_counters_sent_by_otlp_are_counted_and_late_ones_correct_the_past(db: Database, store: TelemetryStore) -> None:
+    from tests.contract.telemetry.test_counter_counts import MINUTE, sums
+
+    one = objective(db, "metric:", "  total: {name: orders}", "  bad: {name: orders, where: {outcome: [failed]}}")
+    counter = MetricCounter(db=db, source=store, slice_seconds=60, back=timedelta(hours=3))
+    assert counter.step() == 0
+    assert counts(store, one) == [], "no series is unmeasured"
+    at = round(NOW - MINUTE.timestamp()) - 600
+    start = at - 60
+    store.insert_metrics([sums((at, 5), (at + 120, 9), start=start)])
+    counter.step()
+    assert counts(store, one) == [(5, 5), (2, 2), (2, 2)], "a missing counter of errors is no errors"
+    store.insert_metrics([sums((at + 60, 5), start=start), sums((at + 120, 1), start=at + 60, outcome="failed")])
+    counter.step()
+    assert counts(store, one) == [(5, 5), (4, 5)], "minutes without events are measured and not listed here"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from watchbill.features.telemetry import Degraded
+from watchbill.features.telemetry import Degraded, MetricSelector
 
 State = Literal["ok", "firing", "recovering", "unmeasured"]
 Tier = Literal["page", "ticket"]
@@ -47,7 +47,15 @@ class ProbeSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     status: int | None = None
 
 
-Source = PrometheusSource | PushedSource | ProbeSource
+class MetricSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="metric", omit_defaults=True):
+    """Counters that the operation's own service sends by OTLP: two of total, good and bad."""
+
+    total: MetricSelector | None = None
+    good: MetricSelector | None = None
+    bad: MetricSelector | None = None
+
+
+Source = PrometheusSource | PushedSource | ProbeSource | MetricSource
 
 
 class AlertWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

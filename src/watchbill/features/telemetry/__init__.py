@@ -7,12 +7,16 @@ from watchbill.features.telemetry.commit import GroupCommit
 from watchbill.features.telemetry.edges import Edge, Edges, GetEdges
 from watchbill.features.telemetry.evidence import SeenEvidence
 from watchbill.features.telemetry.late import LateSpans
+from watchbill.features.telemetry.load import GetLoad, LoadStep
 from watchbill.features.telemetry.logic import ranges_to_derive, slice_start
 from watchbill.features.telemetry.model import (
     CountColumns,
+    CounterCount,
     Degraded,
     Inserted,
     LogLine,
+    MetricMatch,
+    MetricSelector,
     OperationMatch,
     Outcome,
     Reason,
@@ -30,6 +34,7 @@ from watchbill.features.telemetry.versions import GetVersions, SeenVersion, Vers
 
 __all__ = [
     "CountColumns",
+    "CounterCount",
     "Degraded",
     "Edge",
     "Edges",
@@ -37,13 +42,17 @@ __all__ = [
     "GetCalls",
     "GetCounts",
     "GetEdges",
+    "GetLoad",
     "GetLogs",
     "GetTrace",
     "GetVersions",
     "GroupCommit",
     "Inserted",
     "LateSpans",
+    "LoadStep",
     "LogLine",
+    "MetricMatch",
+    "MetricSelector",
     "Observer",
     "OperationMatch",
     "Outcome",

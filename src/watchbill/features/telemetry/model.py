@@ -38,6 +38,28 @@ class OperationMatch(msgspec.Struct, frozen=True, kw_only=True):
     degraded: Degraded = "good"
 
 
+class MetricMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """An attribute of a point (or of its resource) that has one of ``values``; ``5*`` is what begins with 5."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+class MetricSelector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The streams of a metric of which every match is true."""
+
+    name: str
+    where: tuple[MetricMatch, ...] = ()
+
+
+class CounterCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that counters told of in one slice; a slice that is not named was not measured."""
+
+    slice_at: datetime
+    good: int
+    total: int
+
+
 class SliceCount(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one operation and objective in ``[slice_at, slice_at + slice)``.
 

@@ -9,11 +9,23 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
-from watchbill.features.telemetry import counts, evidence, metric_counts, questions, schema, traces, versions, wire
+from watchbill.features.telemetry import (
+    counter_counts,
+    counts,
+    evidence,
+    metric_counts,
+    questions,
+    schema,
+    traces,
+    versions,
+    wire,
+)
 from watchbill.features.telemetry.engine import Engine
 from watchbill.features.telemetry.logic import chunks, joined, slice_start
 from watchbill.features.telemetry.model import (
+    CounterCount,
     Inserted,
+    MetricSelector,
     OperationMatch,
     Reason,
     ServiceTraffic,
@@ -265,6 +277,30 @@ class TelemetryStore:
         self.engine.write_rows("watchbill_sli_counts", list(columns), [*columns.values()])
         if min(at for at, _, _ in counts) < datetime.fromtimestamp(self._now_ns() // 1_000_000_000, UTC) - SOON:
             self._past.wrote([operation_id])
+
+    def counter_counts(
+        self,
+        match: OperationMatch,
+        *,
+        total: MetricSelector | None,
+        good: MetricSelector | None,
+        bad: MetricSelector | None,
+        start: datetime,
+        end: datetime,
+        slice_seconds: int,
+    ) -> list[CounterCount]:
+        """What counters of the service in its environment say of ``[start, end)`` (`counter_counts.counter_counts`)."""
+        return counter_counts.counter_counts(
+            self.engine,
+            service_name=match.service_name,
+            environment=match.environment,
+            total=total,
+            good=good,
+            bad=bad,
+            start=start,
+            end=end,
+            slice_seconds=slice_seconds,
+        )
 
     def put_names(self, rows: Sequence[Mapping[str, object]], *, slice_seconds: int) -> None:
         """Write what each SLO is called, for readers of the counts; what is not among them is not ``live`` any more."""

@@ -207,7 +207,8 @@ def _measure(written: dict[str, Any], goal: Goal, indicator: Indicator, place: P
         return False
     kind = query.kind.lower()
     if kind == KIND:
-        written |= {key: query.spec[key] for key in ("threshold", "probe", "pushed", "degraded") if query.spec.get(key)}
+        ours = ("threshold", "metric", "probe", "pushed", "degraded")
+        written |= {key: query.spec[key] for key in ours if query.spec.get(key)}
         return True
     if kind not in _PROMETHEUS:
         hint = "send its counts to POST /api/v1/slos/{id}/counts, or measure it by a Prometheus"

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from watchbill.features.slo import ProbeSource, PrometheusSource, PushedSource, Slo
+from watchbill.features.slo import MetricSource, ProbeSource, PrometheusSource, PushedSource, Slo
 from watchbill.kernel.durations import format_duration
 from watchbill.manifest.openslo import noted
 from watchbill.manifest.openslo.rules import slug
@@ -98,6 +98,15 @@ def _indicator(slo: Slo, name: str, match: Mapping[str, Any]) -> Indicator:
     spec: dict[str, Any]
     if isinstance(source, ProbeSource):
         spec = {"probe": {"url": source.url} | ({} if source.status is None else {"status": source.status})}
+    elif isinstance(source, MetricSource):
+        counters = {"total": source.total, "good": source.good, "bad": source.bad}
+        spec = {
+            "metric": {
+                word: {"name": one.name, "where": {match.key: list(match.values) for match in one.where}}
+                for word, one in counters.items()
+                if one is not None
+            }
+        }
     elif isinstance(source, PushedSource):
         spec = {"pushed": True}
     else:

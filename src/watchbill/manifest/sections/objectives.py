@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from watchbill.features import slo
-from watchbill.features.telemetry import Degraded
+from watchbill.features.telemetry import Degraded, MetricMatch, MetricSelector
 from watchbill.kernel.durations import parse_duration
 from watchbill.kernel.errors import Problem
 from watchbill.manifest.sections.objective_windows import (
@@ -55,6 +55,24 @@ class Probe(Part, frozen=True, kw_only=True):
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
 
 
+class Counter(Part, frozen=True, kw_only=True):
+    """An OTLP Sum of the service, or those of its streams whose attributes have these values."""
+
+    name: Annotated[Text, Meta(description="The metric's name, such as orders.processed.")]
+    where: Annotated[
+        dict[Text, Text | list[Text]],
+        Meta(description="Attribute: value, or a list of which one is enough; 5* is what begins with 5."),
+    ] = msgspec.field(default_factory=dict)
+
+
+class Metric(Part, frozen=True, kw_only=True):
+    """Monotonic counters that the service sends by OTLP: two of total, good and bad."""
+
+    total: Counter | None = None
+    good: Counter | None = None
+    bad: Counter | None = None
+
+
 class TimeSlices(Part, frozen=True, kw_only=True):
     """Count good minutes instead of good events."""
 
@@ -74,6 +92,7 @@ class Objective(Part, frozen=True, kw_only=True):
     threshold: Annotated[Duration, Meta(description="Makes it a latency objective.")] | None = None
     window: Duration = _WINDOW
     prometheus: Prometheus | None = None
+    metric: Metric | None = None
     probe: Probe | None = None
     pushed: Annotated[bool, Meta(description="Counts are sent to POST /api/v1/slos/{id}/counts.")] = False
     time_slices: TimeSlices | None = None
@@ -127,13 +146,21 @@ def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Ob
         *(wrong_calendar(objective.calendar, objective.window, _WINDOW) if objective.calendar else ()),
     ):
         yield item.problem(code, message, (*path, *at), hint)
-    sources = [name for name in ("prometheus", "probe", "pushed") if getattr(objective, name)]
+    sources = [name for name in ("prometheus", "metric", "probe", "pushed") if getattr(objective, name)]
     if len(sources) > 1:
         yield item.problem(
             "manifest.conflict",
             f"the objective '{objective.name}' has {len(sources)} sources: {', '.join(sources)}",
             (*path, sources[1]),
             "keep one of them",
+        )
+    counted = objective.metric
+    if counted is not None and sum(one is not None for one in (counted.total, counted.good, counted.bad)) != 2:
+        yield item.problem(
+            "manifest.conflict",
+            "metric needs exactly two of total, good and bad",
+            (*path, "metric"),
+            "say which counter has all events and which the good (or bad) ones",
         )
     pulled = objective.prometheus
     if pulled is not None and (pulled.good is None) == (pulled.bad is None):
@@ -240,6 +267,12 @@ def _measure(written: Objective) -> slo.Measure | None:
     source: slo.Source | None = None
     if written.prometheus is not None:
         source = slo.PrometheusSource(**msgspec.structs.asdict(written.prometheus))
+    elif written.metric is not None:
+        source = slo.MetricSource(
+            total=_selector(written.metric.total),
+            good=_selector(written.metric.good),
+            bad=_selector(written.metric.bad),
+        )
     elif written.probe is not None:
         source = slo.ProbeSource(**msgspec.structs.asdict(written.probe))
     elif written.pushed:
@@ -262,4 +295,16 @@ def _measure(written: Objective) -> slo.Measure | None:
         method="ratio_timeslices" if slices.weighted else "timeslices",
         slice_target=slices.target,
         slice_seconds=int(parse_duration(slices.length).total_seconds()),
+    )
+
+
+def _selector(written: Counter | None) -> MetricSelector | None:
+    if written is None:
+        return None
+    return MetricSelector(
+        name=written.name,
+        where=tuple(
+            MetricMatch(key=key, values=(values,) if isinstance(values, str) else tuple(values))
+            for key, values in sorted(written.where.items())
+        ),
     )
