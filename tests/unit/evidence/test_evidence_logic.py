@@ -42,7 +42,7 @@ def test_a_dependency_says_what_protects_it_and_a_declared_one_without_evidence_
     db, fraud = found.dependencies[1], found.dependencies[0]
     assert (db.answer, db.says) == ("pass", "timeout 0.3s, breaker, drilled 12 days ago")
     assert (fraud.answer, fraud.says) == ("fail", "no timeout seen, no breaker seen, no drill seen")
-    assert (found.answer, found.says) == ("fail", "1 of 2 dependencies lack protection")
+    assert (found.answer, found.says) == ("fail", "1 of 2 dependencies have gaps")
     assert db.title == "Payments database"
 
 

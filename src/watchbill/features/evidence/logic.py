@@ -198,7 +198,7 @@ def _say(
         return f"it has told nothing for {_days(now - reported_at)}: what is shown may no longer be so"
     open_ones = sum(one.answer == "fail" for one in dependencies)
     if open_ones:
-        return f"{open_ones} of {len(dependencies)} dependencies lack protection"
+        return f"{open_ones} of {len(dependencies)} dependencies have gaps"
     unsure = sum(one.answer == "unknown" for one in dependencies)
     if unsure:
         return f"{unsure} of {len(dependencies)} dependencies are not proved lately"
