@@ -18,7 +18,7 @@ ELSEWHERE = 200
 """Changes off the path that are looked at, the newest: without a declared path one of them may still be it."""
 
 
-NEAR = 2000
+NEAR = 1000
 """Changes on the path that are looked at, the newest: half of what older ones weigh is gone after two hours."""
 
 
