@@ -32,8 +32,8 @@ Empty = Callable[[], None]
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
 
-# A run of every test takes fifty examples of each property; HYPOTHESIS_PROFILE=long takes a thousand.
-hypothesis_settings.register_profile("suite", max_examples=50, deadline=None)
+# A run of every test takes thirty examples of each property; HYPOTHESIS_PROFILE=long takes a thousand.
+hypothesis_settings.register_profile("suite", max_examples=30, deadline=None)
 hypothesis_settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

@@ -53,6 +53,7 @@ class Mortal(Database):
         self.awaited = False
         self.die_at: tuple[int, Side] | None = None
         self.died = False
+        sa.event.listen(self.engine, "before_cursor_execute", _note_writing)
 
     def begin(self, die_at: tuple[int, Side] | None = None) -> None:
         """Count from the start, and die there."""
@@ -60,10 +61,13 @@ class Mortal(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
+        wrote = False
         with super().transaction() as tx:
+            tx.connection.info["may_have_written"] = False
             yield tx
             tx.write_gathered()
-            wrote = tx.execute(sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")).scalar_one()
+            if tx.connection.info["may_have_written"]:
+                wrote = tx.execute(sa.text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")).scalar_one()
             if wrote:
                 self.trail.append(Commit(self.calls, self.awaited))
                 self._die("before")
@@ -86,6 +90,12 @@ class Mortal(Database):
             if commit.awaited or calls[number - 1] != commit.calls:
                 found.append((number, "after"))
         return found
+
+
+def _note_writing(connection: sa.Connection, cursor: object, statement: str, *_: object) -> None:
+    """A plain SELECT writes nothing and locks no row; after anything else PostgreSQL is asked."""
+    if not statement.lstrip().startswith("SELECT") or " FOR " in statement:
+        connection.info["may_have_written"] = True
 
 
 def count_calls(stage: Stage, db: Mortal) -> None:
@@ -308,11 +318,11 @@ def _played(story: Story, stage: Stage, db: Mortal, die_at: tuple[int, Side] | N
 def forget_what_happened(stage: Stage) -> None:
     """The organisation stays; every alert, page and due row goes, and the numbers begin at 1 again."""
     tables = "notification, page, alert, delivery, incident_service, incident, due_row, ledger_entry, round_robin"
+    statements = [f"DELETE FROM {table}" for table in tables.split(", ")]
+    statements.append("ALTER SEQUENCE incident_number_seq RESTART")
+    statements.append("UPDATE channel_throttle SET next_at = '2000-01-01'")
     with stage.db.engine.begin() as connection:
-        for table in tables.split(", "):
-            connection.execute(sa.text(f"DELETE FROM {table}"))
-        connection.execute(sa.text("ALTER SEQUENCE incident_number_seq RESTART"))
-        connection.execute(sa.text("UPDATE channel_throttle SET next_at = '2000-01-01'"))
+        connection.exec_driver_sql("; ".join(statements))
     stage.sent.clear()
 
 

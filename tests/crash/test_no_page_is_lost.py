@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.crash.living import Installation, Mail, MailSink, call, eventually
+from tests.crash.living import Installation, Mail, MailSink, eventually
 from tests.journeys.stage import Stage
 from watchbill.features import identity
 from watchbill.kernel.clock import SystemClock
@@ -213,52 +209,6 @@ def test_the_database_goes_away_and_comes_back(home: Path, sink: MailSink) -> No
             db.dispose()
     finally:
         postgres.stop()
-
-
-def test_watchbill_up_restarts_what_is_killed_and_the_page_arrives(home: Path, sink: MailSink) -> None:
-    """paged.never_dropped"""
-    up = subprocess.Popen(
-        [sys.executable, "-m", "watchbill.cli.app", "up", "--home", str(home), "--port", "0", "--otlp-port", "0"],
-        env={**os.environ, "WATCHBILL_SMTP_URL": sink.url, "WATCHBILL_LOG_FORMAT": "json"},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        local = home / "local.json"
-        eventually(lambda: local.exists() and (home / "run" / "pager.url").exists())
-        access = json.loads(local.read_text())
-        url, token = access["url"], access["token"]
-        eventually(lambda: call("GET", f"{url}/readyz").status == 200)
-        db = Database(EmbeddedPostgres(home).url, name="test-up")
-        organise(db)
-        event = {"identity": "a", "title": "a on payments", "service": "payments"}
-        assert call("POST", f"{url}/api/v1/events", event, token=token).status == 202
-        kill_children(up.pid, "pager", "server")
-        mail = first_mail_without_leases(sink, db)
-        kill_children(up.pid, "server")
-        path = mail.acknowledge_path
-        eventually(lambda: call("POST", f"{url}{path}").status == 200)
-        with db.transaction() as tx:
-            told = tx.execute(sa.text("SELECT name FROM ledger_entry WHERE name = 'page.acknowledged'")).scalars().all()
-        assert told
-        db.dispose()
-    finally:
-        up.terminate()
-        up.wait(30)
-        EmbeddedPostgres(home).stop()
-
-
-def kill_children(parent: int, *names: str) -> None:
-    """kill -9 of our own supervisor's children, found by their parent and their command."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            of = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-        except (OSError, IndexError):
-            continue
-        if of == parent and any(name.encode() in command for name in names):
-            os.kill(int(entry.name), signal.SIGKILL)
 
 
 def test_the_ledger_of_a_killed_pager_has_no_half_written_story(

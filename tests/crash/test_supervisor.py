@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from tests.crash.living import MailSink, call
+from tests.crash.test_no_page_is_lost import first_mail_without_leases, organise
 from watchbill.processes import forks
 from watchbill.processes.plans import PLANS
+from watchbill.runtime.db import Database
 from watchbill.runtime.home import Running, running
 from watchbill.runtime.postgres import EmbeddedPostgres
 
@@ -32,10 +36,11 @@ START_SECONDS = 90
 class Up:
     """One ``watchbill up`` on free ports."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **settings: str) -> None:
         self.home = home
         self.process = subprocess.Popen(
             [sys.executable, "-m", "watchbill.cli.app", "up", "--home", str(home), *arguments],
+            env={**os.environ, **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -109,10 +114,17 @@ def up(home: Path) -> Iterator[Up]:
 
 
 @pytest.fixture(scope="module")
-def shared_up() -> Iterator[Up]:
+def sink() -> Iterator[MailSink]:
+    sink = MailSink()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_up(sink: MailSink) -> Iterator[Up]:
     """A Watchbill for all tests that leave it running."""
     with a_home() as folder:
-        started = Up(folder, "--port", "0", "--otlp-port", "0")
+        started = Up(folder, "--port", "0", "--otlp-port", "0", WATCHBILL_SMTP_URL=sink.url)
         yield started
         started.end()
 
@@ -129,36 +141,51 @@ def test_a_killed_child_is_started_again_and_nothing_refuses_meanwhile(shared_up
     assert eventually(lambda: status(f"{url}/readyz") == 200)
 
 
-def test_sigterm_stops_everything_and_frees_the_home(up: Up, home: Path) -> None:
-    up.await_ready()
-    children = [up.child(name) for name in PLANS]
-    began = time.monotonic()
-    up.process.send_signal(signal.SIGTERM)
-    out, _ = up.process.communicate(timeout=30)
-    assert time.monotonic() - began < 15  # the promise is 5 s on a quiet machine
-    assert up.process.returncode == 0
-    assert "Admin token" in out
-    assert EmbeddedPostgres(home).pid() is None
-    assert running(home) is None
-    assert not [pid for pid in children if pid is not None and Path(f"/proc/{pid}").exists()]
+def test_children_that_are_killed_while_a_page_is_under_way_lose_nothing_of_it(shared_up: Up, sink: MailSink) -> None:
+    """paged.never_dropped"""
+    up, url = shared_up, shared_up.await_ready().url
+    token = json.loads((up.home / "local.json").read_text())["token"]
+    db = Database(EmbeddedPostgres(up.home).url, name="test-up")
+    try:
+        organise(db)
+        event = {"identity": "a", "title": "a on payments", "service": "payments"}
+        assert call("POST", f"{url}/api/v1/events", event, token=token).status == 202
+        for name in ("pager", "server"):
+            os.kill(eventually(lambda name=name: up.child(name)), signal.SIGKILL)
+        mail = first_mail_without_leases(sink, db)
+        os.kill(eventually(lambda: up.child("server")), signal.SIGKILL)
+        eventually(lambda: call("POST", f"{url}{mail.acknowledge_path}").status == 200)
+        with db.transaction() as tx:
+            told = tx.execute(sa.text("SELECT name FROM ledger_entry WHERE name = 'page.acknowledged'")).scalars().all()
+        assert told
+    finally:
+        db.dispose()
 
 
-def test_a_killed_supervisor_takes_its_children_but_not_postgres_and_the_next_attaches(up: Up, home: Path) -> None:
+def test_a_killed_supervisor_leaves_postgres_to_the_next_which_sigterm_stops_whole(up: Up, home: Path) -> None:
     up.await_ready()
     children = [up.child(name) for name in PLANS]
     postgres = EmbeddedPostgres(home).pid()
     assert postgres is not None
     up.process.kill()
-    up.process.communicate()
+    out, _ = up.process.communicate()
+    assert "Admin token" in out
     assert eventually(lambda: not [pid for pid in children if pid and alive(pid)], 20)
     assert EmbeddedPostgres(home).pid() == postgres
+
     second = Up(home, "--port", "0", "--otlp-port", "0")
-    try:
-        second.await_ready()
-        assert EmbeddedPostgres(home).pid() == postgres
-    finally:
-        out, _ = second.end()
+    second.await_ready()
+    assert EmbeddedPostgres(home).pid() == postgres
+    children = [second.child(name) for name in PLANS]
+    began = time.monotonic()
+    second.process.send_signal(signal.SIGTERM)
+    out, _ = second.process.communicate(timeout=30)
+    assert time.monotonic() - began < 15  # the promise is 5 s on a quiet machine
+    assert second.process.returncode == 0
     assert "Admin token" not in out
+    assert EmbeddedPostgres(home).pid() is None
+    assert running(home) is None
+    assert not [pid for pid in children if pid is not None and Path(f"/proc/{pid}").exists()]
 
 
 def alive(pid: int) -> bool:
