@@ -89,7 +89,8 @@ def _against_heavier() -> list[Result]:
     given = given or [(*one, 3600) for one in _made()]
     default, other, chosen = [], [], []
     for name, start, values, step in given:
-        half = len(values) // 2 // (86_400 // step) * (86_400 // step)
+        day = 86_400 // step
+        half = max(42 * day, len(values) // 2 // day * day)
         rivals = [heavier.Decomposed]
         learnt = forecast.compare(values[:half], start_at=start, step_seconds=step, rivals=rivals)
         ours, theirs = forecast.compare(values, start_at=start, step_seconds=step, rivals=rivals, since=half)
@@ -99,7 +100,7 @@ def _against_heavier() -> list[Result]:
         for kept, one in ((default, ours), (other, theirs), (chosen, taken)):
             kept.append((one.mae or 0.0) / ours.naive_mae)
         print(
-            f"     {name}, second half: seasonal naive 1 (coverage {ours.naive_coverage:.3f}), default"
+            f"     {name}, after day {half // day}: seasonal naive 1 (coverage {ours.naive_coverage:.3f}), default"
             f" {default[-1]:.3f} ({ours.coverage:.3f}), heavier {other[-1]:.3f} ({theirs.coverage:.3f}), chosen"
             f" {'heavier' if taken is theirs else 'default'} {chosen[-1]:.3f}; default's coverage by lead day "
             + " ".join("–" if each is None else f"{each:.2f}" for each in ours.ahead)
@@ -108,7 +109,7 @@ def _against_heavier() -> list[Result]:
         Result(
             name="forecast error of the chosen model",
             value=float(np.mean(chosen)),
-            unit="of seasonal naive, second halves",
+            unit="of seasonal naive, after what the choice was made on",
             better="lower",
             peer="always the heavier model",
             peer_value=float(np.mean(other)),

@@ -14,11 +14,14 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from watchbill.features import catalog, identity
-from watchbill.features.capacity import Fanout, Journey, nightly, usl
+from watchbill.features.capacity import Fanout, Journey, nightly, ramping, usl
+from watchbill.features.telemetry import LoadStep, Observer
 from watchbill.manifest.applying import Options, apply_files
 from watchbill.manifest.bundle import File
 from watchbill.runtime import due, ledger
 from watchbill.runtime.db import Database
+from watchbill.runtime.due import DueRow
+from watchbill.runtime.signing import Signer
 
 MANIFEST = """
 apiVersion: watchbill/v1
@@ -159,3 +162,37 @@ def test_bad_demand_is_refused_with_its_place(
         "/api/v1/capacity/store/demand", json={"hours": hours(stocked, 1.0)[:2]}, headers=token("viewer")
     )
     assert pushed.status_code == 403
+
+
+def test_a_ramp_is_watched_step_by_step_and_its_fit_is_kept(
+    stocked: Database, client: TestClient[Litestar], token: Callable[..., dict[str, str]]
+) -> None:
+    headers = token("admin")
+    body = {"minutes": 10, "step_seconds": 10, "save": True, "replicas": 1}
+    path = "/api/v1/capacity/stock/ramps"
+    begun = client.post(path, json=body, headers=headers).json()
+    assert begun["state"] == "watching"
+    assert client.post(path, json=body, headers=headers).status_code == 409
+    short = client.post("/api/v1/capacity/store/ramps", json={**body, "minutes": 0.5}, headers=headers)
+    assert short.status_code == 400
+    law = (0.03, 2e-4, 50.0)
+    rates = [(load, usl.throughput(*law, load)) for load in (1, 5, 10, 20, 40, 60, 80, 100)]
+    seen = [
+        LoadStep(number=at, requests=rate * 10, busy_seconds=load * 10, p95_ms=1, failed=0, instances=0)
+        for at, (load, rate) in enumerate(rates)
+    ]
+    duty = ramping.WatchRamp(Observer("http://127.0.0.1:9", Signer(["k" * 32])))
+    for outcome in ("the observer does not answer", seen[:3], seen):
+        with stocked.transaction() as tx:
+            row = DueRow(
+                id=1, kind=ramping.RAMP, subject=begun["id"], payload={}, due_at=tx.now, attempts=0, lease=None
+            )
+            job = duty.prepare(tx, row)
+            assert job is not None
+            assert job.question.service_name == "stock"
+            duty.settle(tx, row, job, outcome)
+    (ended,) = client.get(path, headers=headers).json()
+    assert (ended["state"], len(ended["steps"])) == ("fitted", 8)
+    detail = client.get("/api/v1/capacity/stock", headers=headers).json()
+    assert detail["curve"]["capacity"] == pytest.approx(ended["capacity"])
+    assert client.post(f"{path}/stop", headers=headers).status_code == 404

@@ -53,6 +53,7 @@ NOUNS: tuple[str, ...] = (
     "changes",
     "gate",
     "capacity",
+    "ramps",
     "evidence",
     "traces",
     "test_page",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchbill.cli import capacity_plan
+from watchbill.cli import capacity_plan, capacity_ramp
 from watchbill.cli.output import Home, Json, emit
 from watchbill.kernel.errors import Invalid, NotFound
 
@@ -23,6 +23,7 @@ app.command()(capacity_plan.export)
 app.command()(capacity_plan.review)
 app.command()(capacity_plan.sign)
 app.command()(capacity_plan.unsign)
+app.command()(capacity_ramp.ramp)
 
 
 @app.command()

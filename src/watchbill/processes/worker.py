@@ -77,12 +77,13 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
 
 def _capacity_loops(db: Database, settings: Settings) -> list[Loop]:
     """Every night's forecasts, and those of services that something was just told about."""
-    from watchbill.features.capacity import nightly
+    from watchbill.features.capacity import nightly, ramping
 
     observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
     return [
         Loop("capacity-night", lambda: min(0, nightly.work_night(db, observer)), idle_seconds=10 * _MINUTE),
         inside_loop("capacity", db, [nightly.ForecastService()], batch=10),
+        *sending_loops("ramps", db, ramping.WatchRamp(observer), threads=1),
     ]
 
 

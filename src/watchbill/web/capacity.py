@@ -110,6 +110,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             state=state,
             curve=capacity.curves(screen.tx, service_ids=[service.id]).get(service.id),
             journeys=capacity.journeys(screen.tx, service_ids=[service.id]),
+            ramps=capacity.ramps_of(screen.tx, service_id=service.id),
             fans=[(one, fan(screen, one, state if one.operation == capacity.WHOLE else None)) for one in stored],
             days=days_chart(capacity.event_outlook(screen.tx, service_id=service.id), state, events),
         )

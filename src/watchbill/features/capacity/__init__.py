@@ -22,6 +22,8 @@ from watchbill.features.capacity.model import (
     State,
     Stored,
 )
+from watchbill.features.capacity.ramping import ramps_of, start_ramp, stop_ramp
+from watchbill.features.capacity.ramps import Ramp, RampStep
 from watchbill.features.capacity.reads import (
     Review,
     ReviewLine,
@@ -56,6 +58,8 @@ __all__ = [
     "Kind",
     "Outlook",
     "PeakEvent",
+    "Ramp",
+    "RampStep",
     "Review",
     "ReviewLine",
     "SignOff",
@@ -74,10 +78,13 @@ __all__ = [
     "latency_of",
     "outlook_of",
     "push_demand",
+    "ramps_of",
     "reviews",
     "save_curve",
     "sign_off",
+    "start_ramp",
     "states",
+    "stop_ramp",
     "what_if",
     "withdraw_sign_off",
 ]

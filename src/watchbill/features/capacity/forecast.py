@@ -120,7 +120,6 @@ def forecast(
         theirs, other = _contest(y, per_day, origins, _profile_tells(taught, slot, per_day), tells)
         if theirs is not None:
             name, scores, point = "decomposed", theirs, tells(len(y), total)[0]
-            notes.append("the heavier model is used: it won in a back-test")
     evaluation = scores.evaluation()
     leads = np.minimum(np.arange(horizon) // per_day, LEAD_DAYS - 1)
     lows, highs = scores.quantiles(leads_of=LEAD_DAYS)
@@ -163,7 +162,7 @@ def forecast(
         growth_per_week=growth,
         growth_sd=growth_sd,
         evaluation=evaluation,
-        notes=tuple(notes),
+        notes=(*notes, *(["the heavier model is used: it won in a back-test"] if name != "profile" else [])),
         model=name,
         rival=other,
     )
@@ -390,7 +389,7 @@ def _scores(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0) -> 
         both = np.isfinite(before) & np.isfinite(came[:per_day])
         errors.append(np.abs(came[:per_day] - told[:per_day])[both])
         naive_errors.append(np.abs(came[:per_day] - before)[both])
-    flat, naive_flat = np.concatenate(errors), np.concatenate(naive_errors)
+    flat, naive_flat = (np.concatenate(each) if each else np.zeros(0) for each in (errors, naive_errors))
     both_errors = (float(flat.mean()), float(naive_flat.mean())) if len(flat) else (math.nan, math.nan)
     return _Scores(ratios, peaks, naive, both_errors, len(flat))
 

@@ -67,6 +67,34 @@ capacity_sign_off = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("headroom", sa.Float),
 )
+capacity_ramp = sa.Table(
+    "capacity_ramp",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("service_id", sa.Uuid, sa.ForeignKey("service.id"), nullable=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("replicas", sa.Integer),
+    sa.Column("step_seconds", sa.Integer, nullable=False),
+    sa.Column("latency_ms", sa.Float),
+    sa.Column("save", sa.Boolean, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("steps", JSONB, nullable=False),
+    sa.Column("fit", JSONB(none_as_null=True)),
+    sa.Column("capacity", sa.Float),
+    sa.Index("ix_capacity_ramp_service_id_started_at", "service_id", "started_at"),
+)
+sa.Index(
+    "uq_capacity_ramp_watching",
+    capacity_ramp.c.service_id,
+    unique=True,
+    postgresql_where=sa.text("state = 'watching'"),
+)
+"""A watched ramp of load; one at a time for a service."""
+
 capacity_night = sa.Table(
     "capacity_night",
     metadata,

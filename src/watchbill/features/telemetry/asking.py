@@ -18,6 +18,7 @@ from watchbill.features.telemetry import counts, traces
 from watchbill.features.telemetry.calls import GetCalls, TraceCalls, calls_of
 from watchbill.features.telemetry.edges import Edges, GetEdges, edges_of
 from watchbill.features.telemetry.engine import Engine
+from watchbill.features.telemetry.load import GetLoad, LoadStep, load_of
 from watchbill.features.telemetry.model import CountColumns, LogLine, Outcome, Span, TraceLine
 from watchbill.features.telemetry.versions import GetVersions, Versions, versions_of
 from watchbill.kernel.errors import Invalid
@@ -82,7 +83,7 @@ class PutCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag=
     counts: Annotated[list[tuple[datetime, float, float]], Meta(max_length=1000)]
 
 
-Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | GetCalls | GetEdges | PutCounts
+Question = FindTraces | GetTrace | GetLogs | GetCounts | GetVersions | GetCalls | GetEdges | GetLoad | PutCounts
 
 ANSWERS: Mapping[type[Any], Any] = {
     FindTraces: list[TraceLine],
@@ -93,6 +94,7 @@ ANSWERS: Mapping[type[Any], Any] = {
     GetVersions: Versions,
     GetCalls: list[TraceCalls],
     GetEdges: Edges,
+    GetLoad: list[LoadStep],
 }
 """The type of each question's answer."""
 
@@ -134,7 +136,7 @@ def answer(engine: Engine, question: Question) -> Any:
                 end_at=question.end_at,
                 slice_seconds=question.slice_seconds,
             )
-        case GetVersions() | GetCalls() | GetEdges():
+        case GetVersions() | GetCalls() | GetEdges() | GetLoad():
             _check_range(question.start_at, question.end_at)
             return _ANSWERED_BY[type(question)](engine, question)
 
@@ -143,6 +145,7 @@ _ANSWERED_BY: Mapping[type[Any], Callable[[Engine, Any], Any]] = {
     GetVersions: versions_of,
     GetCalls: calls_of,
     GetEdges: edges_of,
+    GetLoad: load_of,
 }
 
 
