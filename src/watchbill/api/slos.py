@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -36,7 +36,9 @@ class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One SLO. ``target`` is a percent, exact; ``budget_remaining`` a share of the budget (1 untouched, <0 overspent).
 
     ``burn`` is a multiple of the sustainable rate. Excluded minutes count in none of them: ``budget_without`` is what
-    would remain if nothing were excluded (null: nothing is). State and figures are null until the first evaluation.
+    would remain if nothing were excluded (null: nothing is). ``measure`` is what of the promise is not usual: its own
+    alert windows, calendar, time slices and burn-in, without the source (null: all is usual). State and figures are null
+    until the first evaluation.
     """
 
     id: UUID
@@ -63,6 +65,7 @@ class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
     excluded_bad: int = 0
     excluded_total: int = 0
     budget_without: Decimal | None = None
+    measure: dict[str, Any] | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +109,13 @@ class SloList(msgspec.Struct, frozen=True, kw_only=True):
     observer_note: str | None
 
 
+def _unusual(one: slo.Slo) -> dict[str, Any] | None:
+    if one.measure is None:
+        return None
+    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(one.measure, source=None))
+    return plain or None
+
+
 def summary_of(view: SloView) -> SloSummary:
     """An SLO as the API shows it."""
     state = view.state
@@ -119,6 +129,7 @@ def summary_of(view: SloView) -> SloSummary:
         target=f"{view.slo.target:f}",
         window_seconds=view.slo.window_seconds,
         threshold_ms=view.slo.threshold_ms,
+        measure=_unusual(view.slo),
         state=state.state if state else None,
         tier=state.tier if state else None,
         cause=state.cause if state else None,

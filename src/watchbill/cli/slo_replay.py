@@ -21,6 +21,7 @@ from watchbill.kernel.errors import Invalid
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from watchbill.features.slo import Measure
     from watchbill.features.slo.judging import Happened, Judgement
     from watchbill.features.slo.replay import Recorded
 
@@ -67,7 +68,7 @@ def replay_slos(  # noqa: PLR0917  (typer passes options by name)
             if proposed is not None or length is not None:
                 wanted = proposed or Decimal(item["target"])
                 seconds = int(length.total_seconds()) if length else item["window_seconds"]
-                judged = _judge(recorded, item, happened, target=wanted, seconds=seconds)
+                judged = _judge(recorded, item, happened, target=wanted, seconds=seconds, rolls=length is not None)
                 result["proposed"] = {"target": f"{wanted:f}", "window_seconds": seconds, **_plain(judged)}
             results.append(result)
     emit(results, json=json, table=lambda found: _table(found, alerts=alerts))
@@ -78,14 +79,16 @@ def propose_target(
 ) -> None:
     """Propose targets: what history leaves room for, and what the promises of dependencies allow."""
     from watchbill.features.slo.judging import propose
-    from watchbill.features.slo.replay import worst_burn
+    from watchbill.features.slo.replay import sliced, worst_burn
 
     start = datetime.now(UTC) - parse_duration(since)
     found = []
     with Client.from_environment(home) as client:
         for item in _progress("reading", _chosen(client, slo, service, None)):
             recorded = _recorded(client, item, start)
-            worst = worst_burn(recorded, window_seconds=item["window_seconds"])
+            measure = _measure(item)
+            recorded = sliced(recorded, measure)
+            worst = worst_burn(recorded, window_seconds=item["window_seconds"], calendar=measure.calendar)
             measured = int(recorded.measured.sum()) * recorded.slice_seconds
             if not int(recorded.total.sum()):
                 target, why = None, "nothing was measured: send telemetry first"
@@ -197,27 +200,50 @@ def _dependencies(client: Client, service: str) -> list[tuple[str, Decimal]]:
     return promised
 
 
+def _measure(item: dict[str, Any]) -> Measure:
+    """What of the promise is not usual: time slices, a calendar, windows of its own."""
+    from watchbill.features.slo import Measure
+
+    return msgspec.convert(item.get("measure") or {}, Measure)
+
+
 def _judge(
-    recorded: Recorded, item: dict[str, Any], happened: Sequence[Happened], *, target: Decimal, seconds: int
+    recorded: Recorded,
+    item: dict[str, Any],
+    happened: Sequence[Happened],
+    *,
+    target: Decimal,
+    seconds: int,
+    rolls: bool = False,
 ) -> Judgement:
+    """``rolls``: a proposed window rolls, also where today's follows a calendar."""
     from watchbill.features import slo
     from watchbill.features.slo.judging import judge
     from watchbill.features.slo.objectives import plan_windows
-    from watchbill.features.slo.replay import replay
+    from watchbill.features.slo.replay import replay, sliced
 
-    window = timedelta(seconds=seconds)
+    window, measure = timedelta(seconds=seconds), _measure(item)
+    if rolls:
+        measure = msgspec.structs.replace(measure, calendar=None)
     wrong = [
         problem
         for problem in slo.check_objective(
-            slo.Objective(name=item["name"], target=target, window=window), slice_seconds=recorded.slice_seconds
+            slo.Objective(name=item["name"], target=target, window=window, measure=measure),
+            slice_seconds=recorded.slice_seconds
         )
         if problem.severity == "error"
     ]
     if wrong:
         raise Invalid(wrong[0].message, field=wrong[0].field, hint=wrong[0].hint)
     share = 1 - Fraction(target) / 100
-    plan = plan_windows(budget_share=share, window_seconds=seconds, slice_seconds=recorded.slice_seconds)
-    told = replay(recorded, plan=plan, share=share, window_seconds=seconds)
+    plan = plan_windows(
+        budget_share=share,
+        window_seconds=seconds,
+        slice_seconds=recorded.slice_seconds,
+        alerts=measure.alerts,
+        unit_seconds=0 if measure.method == "occurrences" else measure.slice_seconds,
+    )
+    told = replay(sliced(recorded, measure), plan=plan, share=share, window_seconds=seconds, measure=measure)
     return judge(told, happened, slice_seconds=recorded.slice_seconds)
 
 

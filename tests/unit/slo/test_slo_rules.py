@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 import yaml
 
-from watchbill.features.slo.model import Slo
+from watchbill.features.slo.model import AlertWindow, Calendar, Measure, PushedSource, Slo
 from watchbill.features.slo.rules import prometheus_rules
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -111,3 +112,33 @@ def test_prometheus_fires_exactly_when_the_budget_burns(tmp_path: Path, good: in
     (tmp_path / "test.yaml").write_text(test)
     done = promtool("test", "rules", "test.yaml", folder=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_what_rules_cannot_say_is_left_out_with_its_reason_and_own_windows_are_written(tmp_path: Path) -> None:
+    own = (AlertWindow(tier="page", burn=Decimal(10), long_seconds=1800, short_seconds=600),)
+    month = Calendar(amount=1, unit="M", start="2026-01-01T00:00:00", zone="Europe/Berlin")
+    text = prometheus_rules(
+        [
+            (msgspec.structs.replace(slo(number), measure=measure), NAMES, {"route": "POST /charge"})
+            for number, measure in enumerate(
+                (
+                    Measure(alerts=own, calendar=month),
+                    Measure(method="timeslices", slice_target=Decimal(95)),
+                    Measure(source=PushedSource()),
+                    Measure(degraded="bad"),
+                ),
+                start=1,
+            )
+        ]
+    )
+    (tmp_path / "rules.yaml").write_text(text)
+    checked = promtool("check", "rules", "rules.yaml", folder=tmp_path)
+    assert checked.returncode == 0, checked.stderr + checked.stdout
+    [group] = yaml.safe_load(text)["groups"]
+    assert [rule.get("record") for rule in group["rules"]] == [
+        "slo:error:ratio_rate10m", "slo:error:ratio_rate30m", None,
+    ]
+    assert "> 0.01 " in group["rules"][-1]["expr"]
+    assert [line.split(": ")[-1][:12] for line in text.splitlines() if line.startswith("# left out")] == [
+        "it counts ti", "its counts d", "degraded ans",
+    ]

@@ -12,6 +12,7 @@ Two things differ from living through it: windows longer than the evaluator keep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import SupportsIndex, overload
 
@@ -19,15 +20,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from watchbill.features.slo import logic
+from watchbill.features.slo import logic, slicing
+from watchbill.features.slo.calendar import period_at
 from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Ints, Sums
 from watchbill.features.slo.logic import FIRING, NO_TIER, OK, PAGE, RECOVERING, TICKET, UNMEASURED
-from watchbill.features.slo.model import Plan, Tier
+from watchbill.features.slo.model import Calendar, Measure, Plan, Tier
 
 _BEFORE = ((UNMEASURED, NO_TIER), (OK, NO_TIER), (RECOVERING, NO_TIER), (FIRING, TICKET), (FIRING, PAGE))
 """Every state an SLO can come from."""
 _START, _WELL = 0, 1
 _BLOCK = 1024
+_MEASURED = 2
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +58,44 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None
 
 
+def sliced(recorded: Recorded, measure: Measure | None) -> Recorded:
+    """The counts of an objective's time slices, as the evaluator keeps them; the same where it counts events."""
+    if measure is None or measure.method == "occurrences":
+        return recorded
+    bad, total, measured = recorded.bad.copy(), recorded.total.copy(), recorded.measured.astype(np.int64)
+    slicing.slice_row(
+        measure, bad, total, measured, first=recorded.first, slice_seconds=recorded.slice_seconds
+    )
+    return Recorded(
+        first=recorded.first,
+        slice_seconds=recorded.slice_seconds,
+        bad=bad,
+        total=total,
+        measured=measured.astype(np.bool_),
+    )
+
+
+def period_starts(recorded: Recorded, calendar: Calendar) -> Ints:
+    """For each slice the first slice of its calendar's period, with the real lengths over DST."""
+    width, count = recorded.slice_seconds, recorded.bad.size
+    starts = np.empty(count, np.int64)
+    place = 0
+    while place < count:
+        period = period_at(calendar, datetime.fromtimestamp((recorded.first + place) * width, UTC))
+        until = min(max(-(-int(period.end.timestamp()) // width) - recorded.first, place + 1), count)
+        starts[place:until] = int(period.begin.timestamp()) // width
+        place = until
+    return starts
+
+
 def replay(
-    recorded: Recorded, *, plan: Plan, share: Fraction, window_seconds: int, fresh_slices: int = 6
+    recorded: Recorded,
+    *,
+    plan: Plan,
+    share: Fraction,
+    window_seconds: int,
+    fresh_slices: int = 6,
+    measure: Measure | None = None,
 ) -> list[Told]:
     """The alerts these counts would have raised, oldest first.
 
@@ -66,13 +105,22 @@ def replay(
         share: the budget share 1 − target.
         window_seconds: the objective's window.
         fresh_slices: how many of the newest slices say whether data is fresh.
+        measure: how the objective is measured: the budget's window begins with its calendar's periods, and its time
+            slices are known when they are over (give `sliced` counts).
 
     An alert that rises from ticket to page is two: the ticket ends where the page begins.
     """
     count = recorded.bad.size
     if count == 0 or not plan.windows:
         return []
-    walk = _Walk(recorded, plan, share, window_seconds // recorded.slice_seconds, fresh_slices)
+    walk = _Walk(
+        recorded,
+        plan,
+        share,
+        window_slices=window_seconds // recorded.slice_seconds,
+        fresh_slices=fresh_slices,
+        measure=measure or Measure(),
+    )
     changes: list[tuple[int, int]] = []  # (slice, index into _BEFORE)
     state, at = _START, 0
     while at < count:
@@ -92,13 +140,19 @@ def replay(
     return _told(changes, walk)
 
 
-def worst_burn(recorded: Recorded, *, window_seconds: int) -> float:
+def worst_burn(recorded: Recorded, *, window_seconds: int, calendar: Calendar | None = None) -> float:
     """The largest share of bad events over any window of that length (or over all there is, when it is shorter).
+
+    With a calendar: over any of its periods, of which the first and the last may not be here as a whole.
 
     A target is kept over this history exactly when 1 − target is at least this. 0 without events.
     """
     length = max(1, window_seconds // recorded.slice_seconds)
     bad, total = _running(recorded.bad), _running(recorded.total)
+    if calendar is not None and recorded.bad.size:
+        begins = np.flatnonzero(np.diff(period_starts(recorded, calendar), prepend=-1))
+        of_bad, of_total = np.add.reduceat(recorded.bad, begins), np.add.reduceat(recorded.total, begins)
+        return float(np.divide(of_bad, of_total, out=np.zeros(begins.size), where=of_total > 0).max())
     if recorded.bad.size <= length:
         return float(bad[-1] / total[-1]) if total[-1] else 0.0
     in_window = total[length:] - total[:-length]
@@ -131,8 +185,24 @@ class _Same(Sequence[Sequence[Fraction]]):
 class _Walk:
     """The sums of every slice, and where something can happen."""
 
-    def __init__(self, recorded: Recorded, plan: Plan, share: Fraction, window_slices: int, fresh_slices: int) -> None:
+    def __init__(
+        self,
+        recorded: Recorded,
+        plan: Plan,
+        share: Fraction,
+        *,
+        window_slices: int,
+        fresh_slices: int,
+        measure: Measure,
+    ) -> None:
         self.first = recorded.first
+        self.since = (
+            None
+            if measure.calendar is None
+            else np.maximum(period_starts(recorded, measure.calendar) - recorded.first, 0)
+        )
+        self.per = 1 if measure.method == "occurrences" else max(1, measure.slice_seconds // recorded.slice_seconds)
+        self.unit = slicing.PARTS if measure.method == "ratio_timeslices" else 1
         self.share = share
         self.lengths = np.array(
             logic.window_lengths(plan, window_slices=max(window_slices, 1), fresh_slices=fresh_slices), np.int64
@@ -162,11 +232,7 @@ class _Walk:
 
     def _everywhere(self, kind: int, window: int) -> Ints:
         """The sum over the window at every slice."""
-        running, length = self.running[kind], int(self.lengths[window])
-        sums = running[1:].copy()
-        if length < self.count:
-            sums[length:] -= running[1 : self.count + 1 - length]
-        return sums
+        return self._over(kind, np.arange(self.count), window)
 
     def next_eventful(self, at: int) -> int:
         """The next such slice, or the end."""
@@ -183,6 +249,7 @@ class _Walk:
             exact=_Same(self.plans.exact[0], rows),
             share=np.broadcast_to(self.plans.share, (rows,)),
             shares=[self.share] * rows,
+            unit=np.broadcast_to(np.int64(self.unit), (rows,)),
         )
         nobody = np.zeros(rows, np.bool_)
         state, tier = _BEFORE[before]
@@ -207,7 +274,15 @@ class _Walk:
     def _over(self, kind: int, times: Ints, window: int) -> Ints:
         """The sum over the window that ends with each slice; 0 for a window that is not used."""
         running, length = self.running[kind], int(self.lengths[window])
-        return running[times + 1] - running[np.maximum(times + 1 - length, 0)] if length else np.zeros_like(times)
+        if not length:
+            return np.zeros_like(times)
+        begin = np.maximum(times + 1 - length, 0)
+        if window == BUDGET and self.since is not None:
+            begin = self.since[times]
+        end = times + 1
+        if kind == _MEASURED and self.per > 1:  # a time slice that is not over yet is not measured yet
+            end = np.maximum((self.first + end) // self.per * self.per - self.first, begin)
+        return running[end] - running[begin]
 
     def onset(self, fired: int) -> int:
         """Since when the newest window has burned faster than is sustainable, without a pause."""

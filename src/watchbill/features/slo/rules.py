@@ -40,21 +40,35 @@ def prometheus_rules(
         slos: each SLO with its names (``service``, ``telemetry``, ``operation``, ``team``) and its operation's match.
         selector: label matchers of a service's series.
 
-    An operation that is matched by a span's name or by attributes has no request metric of its own; a comment in the
-    file names it, so that nothing is left out in silence.
+    What these rules cannot say rightly is left out, and a comment in the file names it with its reason (`_cannot`).
+    Burn windows of its own are written as they are; a calendar changes the budget, not the burn windows.
     """
     groups: list[dict[str, Any]] = []
     left_out: list[str] = []
     for slo, names, match in slos:
         title = f"{names['service']}/{names['operation']}/{slo.name}"
-        if match.get("spanName") or match.get("attributes"):
-            left_out.append(f"# left out: {title}: it is matched by span name or attributes, which metrics do not have")
+        reason = _cannot(slo, match)
+        if reason is not None:
+            left_out.append(f"# left out: {title}: {reason}")
             continue
         plan = plan_of(slo, slice_seconds=_SLICE_SECONDS)
         groups.append(_group(slo, names, _series(names["telemetry"], match.get("route"), selector), plan))
     body = yaml.safe_dump({"groups": groups}, sort_keys=False, width=110, allow_unicode=True)
     head = "# Written by `watchbill slo rules`. Change the manifest instead and write it again."
     return "\n".join([head, *left_out, body])
+
+
+def _cannot(slo: Slo, match: Mapping[str, Any]) -> str | None:
+    """Why rules over request metrics would say something else than this objective; None: they say the same."""
+    if slo.source is not None:
+        return "its counts do not come from request metrics"
+    if match.get("spanName") or match.get("attributes"):
+        return "it is matched by span name or attributes, which metrics do not have"
+    if slo.unit_seconds:
+        return "it counts time slices, and a rule over a window cannot weigh its minutes"
+    if slo.measure is not None and slo.measure.degraded != "good":
+        return "degraded answers do not count as good, and not every exporter keeps that attribute as a label"
+    return None
 
 
 def _series(service: str, route: str | None, selector: str) -> str:

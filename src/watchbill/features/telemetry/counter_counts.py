@@ -109,7 +109,7 @@ def _sql(flags: Sequence[str]) -> str:
     measures = "is_total" if is_total != "0" else "is_good OR is_bad"
     width = "(toInt64({width:UInt32}) * 1000000000)"
     begin, stop = "toInt64({from:UInt32}) * 1000000000", "toInt64({to:UInt32}) * 1000000000"
-    edge = f"intDiv(added * toInt128({{0}} - since), toInt128(at - since))"
+    edge = "intDiv(added * toInt128({0} - since), toInt128(at - since))"
     return f"""
 WITH points AS (
     SELECT {_RESOURCE} AS resource, {_STREAM} AS stream, {_LIFE} AS life, {_START} AS start, {_AT} AS at,
@@ -132,7 +132,8 @@ SELECT intDiv(number * {width}, 1000000000) AS slice, sumIf(in_slice, is_total),
     sumIf(in_slice, is_bad)
 FROM (
     SELECT is_total, is_good, is_bad,
-        arrayJoin(range(intDiv(greatest(since, {begin}), {width}), intDiv(least(at, {stop}) - 1, {width}) + 1)) AS number,
+        arrayJoin(range(intDiv(greatest(since, {begin}), {width}),
+            intDiv(least(at, {stop}) - 1, {width}) + 1)) AS number,
         {edge.format(f"least(at, (number + 1) * {width})")} - {edge.format(f"greatest(since, number * {width})")}
             AS in_slice
     FROM (
