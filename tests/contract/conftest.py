@@ -23,12 +23,23 @@ def telemetry_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     keeper.close()
 
 
-@pytest.fixture
-def store(telemetry_folder: Path) -> Iterator[TelemetryStore]:
-    """An empty store with the Collector's tables."""
-    database = f"test_{uuid4().hex[:12]}"
-    made = TelemetryStore(f"chdb://{telemetry_folder}?database={database}")
+@pytest.fixture(scope="session")
+def _telemetry_url(telemetry_folder: Path) -> Iterator[str]:
+    """A database with the Collector's tables: making them takes as long as a test, emptying them does not."""
+    url = f"chdb://{telemetry_folder}?database=test_{uuid4().hex[:12]}"
+    made = TelemetryStore(url)
     made.ensure_schema(30)
+    yield url
+    made.close()
+
+
+@pytest.fixture
+def store(_telemetry_url: str) -> Iterator[TelemetryStore]:
+    """An empty store with the Collector's tables, which knows nothing of earlier ones."""
+    made = TelemetryStore(_telemetry_url)
+    made.ensure_schema(30)
+    filled = "SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0"
+    for (table,) in made.engine.rows(filled):
+        made.engine.command(f"TRUNCATE TABLE `{table}`")
     yield made
-    made.engine.command(f"DROP DATABASE `{database}`")
     made.close()
