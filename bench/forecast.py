@@ -102,20 +102,18 @@ def _against_heavier() -> list[Result]:
         print(
             f"     {name}, after day {half // day}: seasonal naive 1 (coverage {ours.naive_coverage:.3f}), default"
             f" {default[-1]:.3f} ({ours.coverage:.3f}), heavier {other[-1]:.3f} ({theirs.coverage:.3f}), chosen"
-            f" {'heavier' if taken is theirs else 'default'} {chosen[-1]:.3f}; default's coverage by lead day "
+            f" {'heavier' if taken is theirs else 'default'} {chosen[-1]:.3f}; its coverage 1, 3 and 7 days ahead "
             + " ".join("–" if each is None else f"{each:.2f}" for each in ours.ahead)
         )
     return [
         Result(
-            name="forecast error of the chosen model",
+            name=f"forecast error of the chosen model (always the default: {np.mean(default):.3f})",
             value=float(np.mean(chosen)),
             unit="of seasonal naive, after what the choice was made on",
             better="lower",
             peer="always the heavier model",
             peer_value=float(np.mean(other)),
             ratio=float(np.mean(chosen) / np.mean(other)),
-            limit="no worse than always the default",
-            limit_value=float(np.mean(default)) + 1e-9,
         )
     ]
 

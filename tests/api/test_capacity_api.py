@@ -14,7 +14,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from watchbill.features import catalog, identity
-from watchbill.features.capacity import Fanout, Journey, nightly, ramping, usl
+from watchbill.features.capacity import Fanout, Journey, measuring, nightly, ramping, usl
 from watchbill.features.telemetry import LoadStep, Observer
 from watchbill.manifest.applying import Options, apply_files
 from watchbill.manifest.bundle import File
@@ -69,7 +69,7 @@ def stocked(db: Database) -> Database:
         journey = Journey(
             service_id=store.id, operation="place order", measured_at=tx.now, traces=100, fanouts=calls
         )
-        nightly.write_journey(tx, journey)
+        measuring.write_journey(tx, journey)
     return db
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.ui import seed
 from tests.ui.conftest import SignIn
 from watchbill.features import capacity, catalog
-from watchbill.features.capacity import Fanout, Journey, nightly
+from watchbill.features.capacity import Fanout, Journey, measuring, nightly
 from watchbill.runtime.db import Database
 
 
@@ -49,7 +49,7 @@ def planned(shop: Database) -> Database:
             Fanout(component=name, mean=mean, low=mean * 0.95, high=mean * 1.05, busy_ms=5, depends_on_load=mean > 1)
             for name, mean in (("payments", 1.0), ("ledger", 2.0))
         ]
-        nightly.write_journey(
+        measuring.write_journey(
             tx,
             Journey(service_id=service.id, operation="charge card", measured_at=tx.now, traces=500, fanouts=calls),
         )

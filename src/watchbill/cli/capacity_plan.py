@@ -95,6 +95,7 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
     import numpy as np
 
     from watchbill.features.capacity import forecast as forecasting
+    from watchbill.features.capacity import heavier
 
     hours = dict(_hours(path))
     start, end = min(hours), max(hours)
@@ -103,7 +104,10 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
     for at, value in hours.items():
         values[int((at - start).total_seconds() // 3600)] = value
     try:
-        made = forecasting.forecast(values, start_at=start, step_seconds=3600, horizon=days * 24, zone=zone)
+        made = forecasting.forecast(
+            values, start_at=start, step_seconds=3600, horizon=days * 24, zone=zone,
+            rival=heavier.Decomposed if heavier.installed() else None,
+        )  # fmt: skip
     except KeyError as error:
         raise Invalid(f"'{zone}' is not a time zone", field="zone", hint="such as Europe/Berlin") from error
     judged = made.evaluation
@@ -112,7 +116,8 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
         "first_at": end.isoformat(), "point": made.point.tolist(), "low": made.low.tolist(),
         "high": made.high.tolist(), "peak": made.peak.tolist(), "peak_high": made.peak_high.tolist(),
         "growth_per_week": made.growth_per_week, "days": judged.days, "coverage": judged.coverage, "mae": judged.mae,
-        "naive_coverage": judged.naive_coverage, "naive_mae": judged.naive_mae,
+        "naive_coverage": judged.naive_coverage, "naive_mae": judged.naive_mae, "ahead": list(judged.ahead),
+        "model": made.model, "rival_mae": made.rival.mae if made.rival else None,
     }  # fmt: skip
     return {"service": str(path), "state": None, "forecasts": [one]}
 
@@ -163,6 +168,7 @@ def _forecasts(found: dict[str, Any]) -> Any:
                 {
                     "coverage": f"{_percent(one['coverage'])} of a nominal 90 %"
                     f" (seasonal naive {_percent(one['naive_coverage'])})",
+                    **_beside(one),
                     "error": "–" if mae is None else f"{mae:.4g}, seasonal naive {naive:.4g}",
                     "growth": f"{100 * one['growth_per_week']:+.1f} % a week",
                     "busiest moment of a day": ", ".join(
@@ -174,6 +180,17 @@ def _forecasts(found: dict[str, Any]) -> Any:
             *(Text(f"  {note}", style="dim") for note in one["notes"]),
         ]
     return Group(*parts or [Text("no forecast yet; it is made every night")])
+
+
+def _beside(one: dict[str, Any]) -> dict[str, str]:
+    """Coverage further ahead, and the model that was tried and not taken."""
+    told = {}
+    if any(each is not None for each in one.get("ahead", [])[1:]):
+        told["three and seven days ahead"] = ", ".join(_percent(each) for each in one["ahead"][1:])
+    if one.get("rival_mae") is not None:
+        other = "default" if one["model"] == "decomposed" else "heavier"
+        told["model"] = f"{one['model']}; error of the {other} model at the same days {one['rival_mae']:.4g}"
+    return told
 
 
 def whatif(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from watchbill.features.capacity import forecast, heavier
-from watchbill.features.capacity.forecast import Evaluation
+from watchbill.features.capacity.scoring import Evaluation, Tell
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -59,7 +59,7 @@ def test_another_model_is_taken_only_for_clearly_less_error_with_honest_interval
 def test_a_model_that_knows_better_is_taken_and_the_default_told_beside_it() -> None:
     values = daily(84)
 
-    def knows(y: np.ndarray, slot: np.ndarray, per_day: int) -> forecast.Tell:
+    def knows(y: np.ndarray, slot: np.ndarray, per_day: int) -> Tell:
         ahead = np.concatenate([values, np.full(60, 100.0)])
         return lambda origin, end: (ahead[origin:end], 100.0)
 

@@ -24,44 +24,20 @@ import numpy as np
 
 from watchbill.features.capacity import calendar
 from watchbill.features.capacity.calendar import DAY_SECONDS
+from watchbill.features.capacity.scoring import LEAD_DAYS, NOMINAL, OFFSET, Evaluation, Scores, Tell, scores_of
 from watchbill.kernel.errors import Invalid
 
-NOMINAL = 0.90
-MISS = 1 - NOMINAL
-ADAPT = 0.05
 PROFILE_WEEKS = 4
 LEVEL_DAYS = 3
 ORIGINS = 56
-LEAD_DAYS = 7
 FEWEST_DAYS = 14
-_MEMORY = 28
-_FLOOR = 0.02
-_OFFSET = 0.05
 _WINS = 0.95
 """Another model is taken when its error is below this share of the default's: the choice itself flatters it."""
 _FEWEST_TRIED = 14
 _TRIED_WEEKS = 4
 
-Tell = Callable[[int, int], tuple[Any, float]]
-"""(origin, end) → (values of the steps between, level), knowing only what was before the origin."""
 Rival = Callable[[Any, Any, int], Tell]
 """(values with NaN for gaps, slot of the week by step, steps of a day) → how it tells."""
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """How day-ahead forecasts did at past origins: coverage of the 90% interval and mean absolute error.
-
-    ``naive_*`` is the seasonal naive baseline (the value a week before) with intervals made the same way, at the very
-    same steps. ``days`` is how many origins were judged; coverages are None before there is one. ``ahead`` is the
-    coverage by lead day, the first being ``coverage``.
-    """
-
-    days: int
-    coverage: float | None
-    mae: float | None
-    naive_coverage: float | None
-    naive_mae: float | None
-    ahead: tuple[float | None, ...] = ()
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +86,7 @@ def forecast(
     free = np.isin(day, np.fromiter(holidays, dtype=np.int64)) if holidays else np.zeros(total, dtype=bool)
     taught = np.where(free[: len(y)], np.nan, y)
     week = 7 * per_day
-    scores = _scores(y, per_day, origins, _profile_tells(taught, slot, per_day))
+    scores = scores_of(y, per_day, origins, _profile_tells(taught, slot, per_day))
     profile, level, shifted = _model(taught, slot, len(y), per_day)
     ahead = slot[len(y) :]
     point = profile[ahead] * level
@@ -127,7 +103,7 @@ def forecast(
     weeks = np.arange(horizon) / week
     wider = np.sqrt(np.maximum(1.0, weeks))
     drift = np.where(weeks > 1, weeks, 0.0)
-    offset = _OFFSET * level
+    offset = OFFSET * level
     scale = np.exp(growth * drift)
     low = (point * scale + offset) * np.exp(lows[leads] * wider - 1.645 * growth_sd * drift) - offset
     high = (point * scale + offset) * np.exp(highs[leads] * wider + 1.645 * growth_sd * drift) - offset
@@ -170,13 +146,13 @@ def forecast(
 
 def _contest(
     y: Any, per_day: int, origins: int, usual: Tell, tells: Tell
-) -> tuple[_Scores | None, Evaluation | None]:
+) -> tuple[Scores | None, Evaluation | None]:
     """(the other model's scores where it wins, what the loser did); (None, None) with too little history."""
     least = _TRIED_WEEKS * 7 * per_day
     if len(y) < least + _FEWEST_TRIED * per_day:
         return None, None
-    ours = _scores(y, per_day, origins, usual, least=least).evaluation()
-    theirs = _scores(y, per_day, origins, tells, least=least)
+    ours = scores_of(y, per_day, origins, usual, least=least).evaluation()
+    theirs = scores_of(y, per_day, origins, tells, least=least)
     judged = theirs.evaluation()
     return (theirs, ours) if wins(judged, ours) else (None, judged)
 
@@ -197,7 +173,7 @@ def compare(
     slot, _ = calendar.slots(start_at, step_seconds, len(y), zone)
     least = max(since, _TRIED_WEEKS * 7 * per_day)
     all_of = [_profile_tells(y, slot, per_day), *(rival(y, slot, per_day) for rival in rivals)]
-    return [_scores(y, per_day, len(y), tells, least=least).evaluation() for tells in all_of]
+    return [scores_of(y, per_day, len(y), tells, least=least).evaluation() for tells in all_of]
 
 
 def _spanning(coming: Any, told: tuple[Any, Any, Any], sunday: Any, ratios: tuple[Any, Any]) -> tuple[Any, Any, Any]:
@@ -305,136 +281,12 @@ def _filled(profile: Any, per_day: int) -> Any:
     return np.where(np.isfinite(profile), profile, np.tile(hourly, 7))
 
 
-class _Scores:
-    """Log ratios by origin (oldest first), lead day and step of the day; and those of each day's busiest step."""
-
-    def __init__(self, ratios: Any, peaks: Any, naive: Any, errors: tuple[float, float], judged: int) -> None:
-        self.ratios = ratios
-        self.peaks = peaks
-        self.naive = naive
-        self.errors = errors
-        self.judged = judged
-        self._adapted = _adapt(ratios[:, 0])
-
-    def evaluation(self) -> Evaluation:
-        coverage, days, _ = self._adapted
-        ahead = (coverage, *(_adapt(self.ratios[:, lead], lag=lead)[0] for lead in range(1, LEAD_DAYS)))
-        naive_coverage, _, _ = _adapt(self.naive)
-        mae, naive_mae = self.errors
-        return Evaluation(
-            days=days,
-            coverage=coverage,
-            mae=mae if self.judged else None,
-            naive_coverage=naive_coverage,
-            naive_mae=naive_mae if self.judged else None,
-            ahead=ahead,
-        )
-
-    def quantiles(self, *, leads_of: int) -> tuple[Any, Any]:
-        lows, highs = np.empty(leads_of), np.empty(leads_of)
-        _, _, miss = self._adapted
-        for lead in range(leads_of):
-            lows[lead], highs[lead] = _interval(self.ratios[:, lead][-_MEMORY:], miss)
-        # A later day is never known better than an earlier one.
-        return np.minimum.accumulate(lows), np.maximum.accumulate(highs)
-
-    def peak_quantiles(self) -> Any:
-        """(median, 95%) log ratio of the day's peak by lead day, shape (leads, 2)."""
-        found = np.zeros((LEAD_DAYS, 2))
-        for lead in range(LEAD_DAYS):
-            pool = self.peaks[:, lead]
-            pool = np.sort(pool[np.isfinite(pool)])
-            if len(pool) < 3:
-                found[lead] = (0.0, 0.5)
-                continue
-            middle = float(np.median(pool))
-            found[lead] = (middle, max(middle + _FLOOR, _quantile(pool, 0.95)))
-        found[:, 1] = np.maximum.accumulate(found[:, 1])
-        return found
-
-
 def _profile_tells(taught: Any, slot: Any, per_day: int) -> Tell:
     def tell(origin: int, end: int) -> tuple[Any, float]:
         profile, level, _ = _model(taught, slot, origin, per_day)
         return profile[slot[origin:end]] * level, level
 
     return tell
-
-
-def _scores(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0) -> _Scores:
-    week = 7 * per_day
-    first = max(week, least, len(y) - most * per_day)
-    first += (len(y) - first) % per_day
-    origins = range(first, len(y), per_day)
-    ratios = np.full((len(origins), LEAD_DAYS, per_day), np.nan)
-    naive = np.full((len(origins), per_day), np.nan)
-    peaks = np.full((len(origins), LEAD_DAYS), np.nan)
-    errors, naive_errors = [], []
-    for row, origin in enumerate(origins):
-        end = min(len(y), origin + LEAD_DAYS * per_day)
-        came = y[origin:end]
-        told, level = tells(origin, end)
-        offset = max(_OFFSET * level, 1e-9)
-        score = np.log((came + offset) / (told + offset))
-        days = (end - origin) // per_day
-        ratios[row, :days] = score[: days * per_day].reshape(days, per_day)
-        highest = came[: days * per_day].reshape(days, per_day)
-        whole = np.isfinite(highest).mean(axis=1) > 0.75
-        tops = np.where(whole, np.nanmax(np.where(np.isfinite(highest), highest, -np.inf), axis=1), np.nan)
-        expected = told[: days * per_day].reshape(days, per_day).max(axis=1)
-        peaks[row, :days] = np.log((tops + offset) / (expected + offset))
-        before = y[origin - week : origin - week + per_day]
-        naive_offset = max(_OFFSET * level, 1e-9)
-        naive[row] = np.log((came[:per_day] + naive_offset) / (before + naive_offset))
-        both = np.isfinite(before) & np.isfinite(came[:per_day])
-        errors.append(np.abs(came[:per_day] - told[:per_day])[both])
-        naive_errors.append(np.abs(came[:per_day] - before)[both])
-    flat, naive_flat = (np.concatenate(each) if each else np.zeros(0) for each in (errors, naive_errors))
-    both_errors = (float(flat.mean()), float(naive_flat.mean())) if len(flat) else (math.nan, math.nan)
-    return _Scores(ratios, peaks, naive, both_errors, len(flat))
-
-
-def _adapt(scores: Any, lag: int = 0) -> tuple[float | None, int, float]:
-    """Play the past: (coverage, days judged, α now). An origin knows only what had come by then: with ``lag`` days
-    more to go ahead, the scores of origins so much earlier; and α follows as late."""
-    miss, hits, judged = MISS, 0.0, 0
-    late: list[float] = []
-    for row in range(len(scores)):
-        known = scores[max(0, row - lag - _MEMORY) : max(0, row - lag)]
-        came = scores[row][np.isfinite(scores[row])]
-        if np.isfinite(known).any(axis=1).sum() < 7 or not len(came):
-            continue
-        low, high = _interval(known, miss)
-        err = float(((came < low) | (came > high)).mean())
-        late.append(err)
-        if len(late) > lag:
-            miss += ADAPT * (MISS - late[-1 - lag])
-        hits += 1 - err
-        judged += 1
-    return (hits / judged if judged else None), judged, miss
-
-
-def _interval(scores: Any, miss: float) -> tuple[float, float]:
-    """Quantiles of the pooled scores, two-sided; wider where few days speak, and never narrower than a floor."""
-    pool = scores[np.isfinite(scores)]
-    if len(pool) < 3:
-        return -0.7, 0.7
-    pool = np.sort(pool)
-    low, high = -_quantile(-pool[::-1], 1 - miss / 2), _quantile(pool, 1 - miss / 2)
-    days = len(scores)
-    if days < 14:
-        low, high = (low - abs(low) * 2 / days, high + abs(high) * 2 / days)
-    return min(low, -_FLOOR), max(high, _FLOOR)
-
-
-def _quantile(pool: Any, share: float) -> float:
-    """The quantile of sorted values; past the last, the largest and a tenth of the spread for each hundredth more."""
-    if share >= 1:
-        return float(pool[-1] + (share - 0.99) * 10 * max(_FLOOR, pool.std()))
-    at = max(0.5, share) * (len(pool) - 1)
-    under = int(at)
-    above = min(under + 1, len(pool) - 1)
-    return float(pool[under] + (at - under) * (pool[above] - pool[under]))
 
 
 def _growth(y: Any, week: int) -> tuple[float, float]:

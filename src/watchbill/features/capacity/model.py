@@ -153,7 +153,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     rival_mae: float | None = None
     """The error of the model that was tried and not taken, at the same origins; None: none was tried."""
     ahead: list[float | None] = []
-    """Achieved coverage of the 90% interval by lead day, the next day first."""
+    """Achieved coverage of the 90% interval one, three and seven days ahead."""
 
 
 class Fanout(msgspec.Struct, frozen=True, kw_only=True):

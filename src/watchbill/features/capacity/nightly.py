@@ -17,12 +17,12 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
-from watchbill.features.capacity import assessing, components, fanout, forecast, heavier, reads, store
+from watchbill.features.capacity import assessing, components, forecast, heavier, measuring, reads, store
 from watchbill.features.capacity.actions import FORECAST
 from watchbill.features.capacity.calendar import holidays
-from watchbill.features.capacity.model import WHOLE, Journey, State, Stored
-from watchbill.features.telemetry import GetCalls, Observer
-from watchbill.kernel.errors import Invalid, Unavailable
+from watchbill.features.capacity.model import WHOLE, State, Stored
+from watchbill.features.telemetry import Observer
+from watchbill.kernel.errors import Invalid
 from watchbill.runtime.bulk import upsert_many
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.due import DueRow
@@ -34,7 +34,8 @@ KEPT = timedelta(days=400)
 HORIZON_HOURS = 14 * 24
 HORIZON_DAYS = 120
 BATCH = 200
-JOURNEYS_A_NIGHT = 500
+_TRIALS_AT_ONCE = 3
+"""Inside a transaction the heavier model is tried on so many series: each takes about a second."""
 _LEASE = timedelta(hours=2)
 _SAY_AGAIN = timedelta(days=3)
 
@@ -59,16 +60,19 @@ def work_night(db: Database, observer: Observer | None) -> int:
     with db.transaction() as tx:
         roll_up(tx, until=today)
     if observer is not None:
-        measure_journeys(db, observer)
+        measuring.measure_journeys(db, observer)
     done, after = 0, ""
     with db.transaction() as tx:
         trials = heavier.Trials(len(catalog.services(tx)), today.toordinal())
     while True:
         with db.transaction() as tx:
             batch = catalog.services(tx, after_name=after, limit=BATCH)
-            forecast_services(tx, services=batch, trials=trials)
+            loaded = _load(tx, batch)
         if not batch:
             break
+        stored = _forecast(batch, loaded, trials)
+        with db.transaction() as tx:
+            _judge(tx, batch, stored)
         done, after = done + len(batch), batch[-1].name
     with db.transaction() as tx:
         tx.execute(sa.update(store.capacity_night).values(done_for=today, leased_until=tx.now))
@@ -99,73 +103,49 @@ def roll_up(tx: Tx, *, until: datetime) -> None:
     tx.execute(sa.delete(store.capacity_day).where(store.capacity_day.c.day_at < until - KEPT))
 
 
-def measure_journeys(db: Database, observer: Observer) -> int:
-    """Ask what operations call, those measured longest ago first; returns how many were measured."""
-    with db.transaction() as tx:
-        now = tx.now
-        services = {one.id: one for one in catalog.services(tx)}
-        seen = {(one.service_id, one.operation): one.measured_at for one in reads.journeys(tx)}
-        wanted = sorted(
-            (one for one in catalog.operations(tx) if one.service_id in services),
-            key=lambda one: (seen.get((one.service_id, one.name)) or datetime.min.replace(tzinfo=now.tzinfo),
-                             services[one.service_id].tier),
-        )[:JOURNEYS_A_NIGHT]  # fmt: skip
-    measured = 0
-    for operation in wanted:
-        question = GetCalls(
-            service_name=services[operation.service_id].telemetry_name,
-            environment=operation.environment,
-            start_at=now - timedelta(days=1),
-            end_at=now,
-            name=operation.match.get("route") or operation.match.get("spanName"),
-        )
-        try:
-            traces = observer.ask(question)
-        except Unavailable as error:
-            log.warning("what operations call was not measured", why=str(error), left=len(wanted) - measured)
-            return measured
-        found = fanout.estimate(traces)
-        if not found:
-            continue
-        with db.transaction() as tx:
-            write_journey(
-                tx,
-                Journey(
-                    service_id=operation.service_id,
-                    operation=operation.name,
-                    measured_at=tx.now,
-                    traces=len(traces),
-                    fanouts=found,
-                ),
-            )
-        measured += 1
-    return measured
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What forecasts of a batch of services need, read in one short transaction."""
+
+    now: datetime
+    days: dict[UUID, dict[tuple[str, str], list[Any]]]
+    zones: dict[UUID, str]
+    before: dict[tuple[UUID, str, str], str | None]
+
+    @property
+    def today(self) -> datetime:
+        """The UTC day that has begun."""
+        return self.now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def write_journey(tx: Tx, journey: Journey) -> None:
-    """Keep what an operation calls."""
-    row = msgspec.to_builtins(journey, builtin_types=(UUID, datetime))
-    upsert_many(tx, store.capacity_journey, [row], keys=("service_id", "operation"))
-
-
-def forecast_services(
-    tx: Tx, *, services: Sequence[catalog.Service], trials: heavier.Trials | None = None
-) -> list[State]:
-    """Forecast these services and judge their headroom; findings become tickets of their owners.
-
-    ``trials`` says which series the heavier model is tried on; without it, on all where the extra is installed.
-    """
+def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[State]:
+    """Forecast a few services in this transaction and judge them; findings become tickets of their owners."""
     if not services:
         return []
-    today = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = _days(tx, [one.id for one in services], since=today - HISTORY)
+    stored = _forecast(services, _load(tx, services), heavier.Trials(1, 0, most=_TRIALS_AT_ONCE))
+    return _judge(tx, services, stored)
+
+
+def _load(tx: Tx, services: Sequence[catalog.Service]) -> Loaded:
     teams = {team.id: team for team in catalog.teams(tx)}
+    ids = [one.id for one in services]
+    since = tx.now.replace(hour=0, minute=0, second=0, microsecond=0) - HISTORY
+    return Loaded(
+        now=tx.now,
+        days=_days(tx, ids, since=since),
+        zones={
+            one.id: teams[one.team_id].spec.get("timeZone") or "UTC" if one.team_id in teams else "UTC"
+            for one in services
+        },
+        before=_models(tx, ids) if heavier.installed() else {},
+    )
+
+
+def _forecast(services: Sequence[catalog.Service], loaded: Loaded, trials: heavier.Trials) -> list[Stored]:
+    """The long part: no transaction is open at night."""
     stored: list[Stored] = []
-    trials = trials or heavier.Trials(1, 0, most=1000)
-    before = _models(tx, [one.id for one in services]) if heavier.installed() else {}
+    today = loaded.today
     for service in services:
-        zone = teams[service.team_id].spec.get("timeZone") or "UTC" if service.team_id in teams else "UTC"
-        series = _series(days.get(service.id, {}), today)
+        series = _series(loaded.days.get(service.id, {}), today)
         rated = [key for key in series if key[1] == "rate" and key[0] != WHOLE]
         for (operation, kind), (first_at, mean, peak) in sorted(series.items(), reverse=True, key=lambda each: each[0]):
             if (operation, kind) == (WHOLE, "rate") and len(rated) == 1 and series[rated[0]][0] == first_at:
@@ -174,14 +154,17 @@ def forecast_services(
                 if np.array_equal(mean, series[rated[0]][1], equal_nan=True):
                     stored.append(msgspec.structs.replace(same, operation=WHOLE))
                     continue
-            tried = trials.take(service.id, before.get((service.id, operation, kind)))
             stored.append(
                 _one(
-                    tx, service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=zone, today=today,
-                    tried=tried,
+                    service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=loaded.zones[service.id],
+                    now=loaded.now, tried=trials.take(service.id, loaded.before.get((service.id, operation, kind))),
                 )
             )  # fmt: skip
-    stored += components.derive(tx, services=services, stored=stored)
+    return stored
+
+
+def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) -> list[State]:
+    stored = [*stored, *components.derive(tx, services=services, stored=stored)]
     world = assessing.gather(tx, services=services, stored=stored)
     judged = [assessing.assess(world, service) for service in services]
     outlooks = {state.service_id: outlook for state, outlook in judged}
@@ -262,7 +245,6 @@ def _series(days: dict[tuple[str, str], list[Any]], today: datetime) -> Series:
 
 
 def _one(
-    tx: Tx,
     service: catalog.Service,
     operation: str,
     kind: Any,
@@ -271,11 +253,12 @@ def _one(
     mean: Any,
     peak: Any,
     zone: str,
-    today: datetime,
+    now: datetime,
     tried: bool = False,
 ) -> Stored:
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     empty = Stored(
-        service_id=service.id, operation=operation, kind=kind, made_at=tx.now, first_at=today, step_seconds=3600,
+        service_id=service.id, operation=operation, kind=kind, made_at=now, first_at=today, step_seconds=3600,
         point=[], low=[], high=[], peak=[], peak_high=[], burst=1.0, growth_per_week=0.0, days=len(mean) // 24,
         coverage=None, mae=None, naive_coverage=None, naive_mae=None, notes=[], refused=None,
     )  # fmt: skip
