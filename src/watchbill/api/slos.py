@@ -37,8 +37,8 @@ class SloSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     ``burn`` is a multiple of the sustainable rate. Excluded minutes count in none of them: ``budget_without`` is what
     would remain if nothing were excluded (null: nothing is). ``measure`` is what of the promise is not usual: its own
-    alert windows, calendar, time slices and burn-in, without the source (null: all is usual). State and figures are null
-    until the first evaluation.
+    alert windows, calendar, time slices and burn-in, without the source (null: all is usual). State and figures are
+    null until the first evaluation.
     """
 
     id: UUID

@@ -152,6 +152,19 @@ def test_counts_that_are_corrected_long_after_change_the_budget_of_now(
     observed.db.dispose()
 
 
+def test_spans_that_come_nine_days_late_change_the_budget_of_now(store: TelemetryStore, observed: Observed) -> None:
+    """Older than what is kept minute by minute: corrected while running, without a restart."""
+    before = observed.minutes(3, lambda at: [spans(10, at=at)])
+    assert before.bad == 0
+    long_ago = observed.clock.now().replace(second=0, microsecond=0) - timedelta(days=9)
+    for _ in range(2):
+        store.insert_traces([spans(4, at=long_ago, attributes={"http.response.status_code": 500})])
+        store.derive_late([long_ago], slice_seconds=60)
+        observed.clock.advance(timedelta(minutes=1))
+        after = observed.state()
+    assert (after.bad, after.total) == (8, before.total + 8)
+
+
 def test_a_new_objective_that_burns_in_is_a_ticket_until_it_has_proved_itself(
     store: TelemetryStore, database_url: str, db: Database
 ) -> None:

@@ -159,3 +159,29 @@ def test_a_refill_of_the_old_and_the_new_equals_having_seen_it_all():
     sums = history.sums(rows)
     assert sums.measured[0, BUDGET] == 1_001  # the window and at most one bucket more
     assert (sums.bad[0, BUDGET], sums.total[0, BUDGET]) == (1_001, 5_005)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(49_000, 49_650), st.integers(1, 40), st.integers(0, 2**32))
+def test_what_is_corrected_days_late_equals_a_refill(at, buckets, seed):
+    chance = np.random.default_rng(seed)
+    old = np.arange(48_900, 49_700)
+    total = chance.integers(0, 1000, old.size)
+    measured = chance.integers(0, 2, old.size)
+    after = total.copy()
+    first = at // 10 * 10
+    part = slice(first - 48_900, min(first + buckets * 10, 49_690) - 48_900)
+    after[part] = chance.integers(0, 1000, after[part].size)
+    found = []
+    for loaded, corrected in ((total, True), (after, False)):
+        history, _, rows = make()
+        history.advance(50_000)
+        known = np.where(measured, loaded, 0)
+        history.load_old(rows=np.repeat(rows, old.size), slices=old, bad=known // 3, total=known, measured=measured)
+        if corrected:
+            now = np.where(measured, after, 0)[part].reshape(1, -1)
+            history.replace_old(rows=rows, first=first, bad=now // 3, total=now, measured=measured[part].reshape(1, -1))
+        history.resum(rows)
+        found.append(history.sums(rows))
+    for name in ("bad", "total", "measured", "first"):
+        assert (getattr(found[0], name) == getattr(found[1], name)).all(), name

@@ -126,6 +126,43 @@ def refill(history: CountHistory, source: CountSource, definitions: Sequence[Def
     history.resum(rows)
 
 
+def recount_old(
+    history: CountHistory,
+    source: CountSource,
+    definitions: Sequence[Definition],
+    rows: Ints,
+    *,
+    start: datetime,
+    end: datetime,
+) -> None:
+    """Correct the buckets that ``[start, end)`` touches, as far as slices are not kept one by one any more.
+
+    For spans that came days late: what was derived of them meanwhile is read, bucket by bucket as a whole.
+    """
+    width, per = history.slice_seconds, history.bucket_slices
+    first = slice_of(start, width) // per * per
+    last = min(slice_of(end, width), history.current - history.fine_slices)
+    first = max(first, (history.current // per - history.buckets + 1) * per)
+    whole = slicing.longest([definition.slo for definition in definitions], width)
+    step = max(1, _CELLS // max(len(definitions), 1) // per) * per
+    for begin in range(first, last + 1, step):
+        until = min(begin + step, (last // per + 1) * per, history.current + 1)
+        if (until - begin) % per:
+            until = begin + (until - begin) // per * per
+        low, high = begin - begin % whole, until + -until % whole
+        counts = _read(source, definitions, _at(low, width), _at(high, width), width, derive=False)
+        reported = source.reported(start=_at(low, width), end=_at(high, width), slice_seconds=width)
+        bad, total, measured = _table(
+            definitions, counts, reported, first=low, last=high - 1, width=width, left_out=history.left_out
+        )
+        part = slice(begin - low, until - low)
+        history.replace_old(
+            rows=rows, first=begin, bad=bad[:, part], total=total[:, part], measured=measured[:, part]
+        )
+    if first <= last:
+        history.resum(rows)
+
+
 def _read(
     source: CountSource, definitions: Sequence[Definition], begin: datetime, end: datetime, width: int, *, derive: bool
 ) -> list[telemetry.SliceCount]:

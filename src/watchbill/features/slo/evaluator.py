@@ -224,6 +224,7 @@ class Evaluator:
         past = self.source.take_past()
         for start, end in past.stretches:
             counting.count(self.history, self.source, definitions.items, self._rows, start=start, now=end, derive=False)
+            counting.recount_old(self.history, self.source, definitions.items, self._rows, start=start, end=end)
         self._reread |= past.operations  # kept until it was read, should the engine be away
         chosen = [item for item in definitions.items if item.slo.operation_id in self._reread]
         if chosen:

@@ -170,6 +170,31 @@ class CountHistory:
         seen = measured[keep] > 0
         self._note_first(rows[seen], slices[seen])
 
+    def replace_old(self, *, rows: Ints, first: int, bad: Ints, total: Ints, measured: Ints) -> None:
+        """Correct whole buckets from slice ``first`` on, which begins one; arrays of shape (rows, slices).
+
+        For what came later than the slices are kept one by one. Buckets that are kept no more are left out. Call
+        `resum` after.
+        """
+        width = self.bucket_slices
+        buckets = first // width + np.arange(total.shape[1] // width)
+        newest = self.current // width
+        kept = (buckets > newest - self.buckets) & (buckets <= newest)
+        known = measured.astype(bool)
+        total = np.clip(np.where(known, total, 0), 0, _COUNT_MAX // width)
+        cells = np.ix_(rows, buckets[kept] % self.buckets)
+        for ring, counts in (
+            (self._coarse_bad, np.clip(bad, 0, total)),
+            (self._coarse_total, total),
+            (self._coarse_measured, known),
+        ):
+            ring[cells] = counts.reshape(rows.size, buckets.size, width).sum(axis=2)[:, kept].astype(ring.dtype)
+        there = known[:, np.repeat(kept, width)]
+        seen = np.flatnonzero(there.any(axis=1))
+        slices = first + np.flatnonzero(np.repeat(kept, width))
+        if seen.size:
+            self._note_first(rows[seen], slices[there[seen].argmax(axis=1)])
+
     def resum(self, rows: Ints | None = None) -> None:
         """Compute the sums (of these rows, or of all) again from the rings."""
         self._resum(self._used() if rows is None else rows)

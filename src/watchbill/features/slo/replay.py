@@ -202,7 +202,7 @@ class _Walk:
             else np.maximum(period_starts(recorded, measure.calendar) - recorded.first, 0)
         )
         self.per = 1 if measure.method == "occurrences" else max(1, measure.slice_seconds // recorded.slice_seconds)
-        self.unit = slicing.PARTS if measure.method == "ratio_timeslices" else 1
+        self.unit = slicing.PARTS if measure.method == "ratio_timeslices" else None
         self.share = share
         self.lengths = np.array(
             logic.window_lengths(plan, window_slices=max(window_slices, 1), fresh_slices=fresh_slices), np.int64
@@ -232,7 +232,13 @@ class _Walk:
 
     def _everywhere(self, kind: int, window: int) -> Ints:
         """The sum over the window at every slice."""
-        return self._over(kind, np.arange(self.count), window)
+        if (window == BUDGET and self.since is not None) or (kind == _MEASURED and self.per > 1):
+            return self._over(kind, np.arange(self.count), window)
+        running, length = self.running[kind], int(self.lengths[window])  # the usual case, without picking places
+        sums = running[1:].copy()
+        if length < self.count:
+            sums[length:] -= running[1 : self.count + 1 - length]
+        return sums
 
     def next_eventful(self, at: int) -> int:
         """The next such slice, or the end."""
@@ -249,7 +255,7 @@ class _Walk:
             exact=_Same(self.plans.exact[0], rows),
             share=np.broadcast_to(self.plans.share, (rows,)),
             shares=[self.share] * rows,
-            unit=np.broadcast_to(np.int64(self.unit), (rows,)),
+            unit=None if self.unit is None else np.broadcast_to(np.int64(self.unit), (rows,)),
         )
         nobody = np.zeros(rows, np.bool_)
         state, tier = _BEFORE[before]
