@@ -14,8 +14,11 @@ from playwright.sync_api import expect
 from tests.ui import seed
 from tests.ui.conftest import SignIn
 from watchbill.features import capacity, catalog
-from watchbill.features.capacity import Fanout, Journey, measuring, nightly
-from watchbill.runtime.db import Database
+from watchbill.features.capacity import Fanout, Journey, measuring, nightly, ramping, usl
+from watchbill.features.telemetry import LoadStep, Observer
+from watchbill.runtime.db import Database, Tx
+from watchbill.runtime.due import DueRow
+from watchbill.runtime.signing import Signer
 
 
 @pytest.fixture
@@ -53,8 +56,33 @@ def planned(shop: Database) -> Database:
             tx,
             Journey(service_id=service.id, operation="charge card", measured_at=tx.now, traces=500, fanouts=calls),
         )
+        full = [(at, 0.3 + 0.002 * mean, None) for at, mean, _ in hours]
+        capacity.push_demand(tx, service=service, operation="", kind="saturation", hours=full, actor=seed.SEED)
+        ramp_it(tx, service)
     nightly.work_night(shop, None)
     return shop
+
+
+def ramp_it(tx: Tx, service: catalog.Service) -> None:
+    """A ramp of eight loads that went past its peak."""
+    begun = capacity.start_ramp(
+        tx, service=service, operation="", environment="production", replicas=2, step_seconds=30,
+        lasts=timedelta(minutes=10), latency_ms=None, save=False, actor=seed.SEED,
+    )  # fmt: skip
+    seen = [
+        LoadStep(
+            number=at, requests=60 * usl.throughput(0.03, 2e-4, 50.0, load), busy_seconds=60 * load,
+            p95_ms=1500 * load / usl.throughput(0.03, 2e-4, 50.0, load), failed=0, instances=2,
+        )
+        for at, load in enumerate((1, 5, 10, 20, 40, 60, 80, 100))
+    ]  # fmt: skip
+    duty = ramping.WatchRamp(Observer("http://127.0.0.1:9", Signer(["k" * 32])))
+    row = DueRow(
+        id=1, kind=ramping.RAMP, subject=str(begun.id), payload={}, due_at=tx.now, attempts=0, lease=None
+    )  # fmt: skip
+    job = duty.prepare(tx, row)
+    assert job is not None
+    duty.settle(tx, row, job, seen)
 
 
 def test_the_fan_chart_shows_and_a_component_is_signed_off(planned: Database, sign_in: SignIn) -> None:
@@ -67,6 +95,8 @@ def test_the_fan_chart_shows_and_a_component_is_signed_off(planned: Database, si
     page.goto("/capacity/payments")
     expect(page.locator(".chart canvas").first).to_be_visible()
     expect(page.get_by_text("lay in the 90% interval").first).to_be_visible()
+    expect(page.get_by_text("throughput is past its peak")).to_be_visible()
+    expect(page.get_by_text("By saturation", exact=True)).to_be_visible()
     if folder:
         page.screenshot(path=Path(folder) / "service-1280.png", full_page=True)
     page.goto("/capacity/review")

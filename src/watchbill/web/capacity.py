@@ -121,7 +121,7 @@ def fan(screen: Screen, one: Stored, state: State | None) -> str:
     if not one.point:
         return ""
     past = capacity.history(
-        screen.tx, service_id=one.service_id, operation=one.operation, since=one.first_at - BACK
+        screen.tx, service_id=one.service_id, operation=one.operation, since=one.first_at - BACK, kind=one.kind
     )
     x = [int(at.timestamp()) for at, _ in past]
     begun = int(one.first_at.timestamp())
@@ -134,7 +134,8 @@ def fan(screen: Screen, one: Stored, state: State | None) -> str:
         {"label": "Upper (95%)", "y": none + list(one.high), "tone": "accent", "dash": True},
         {"label": "Lower (5%)", "y": none + list(one.low), "tone": "accent", "dash": True},
     ]
-    return _chart(x, lines, bands=[[3, 4]], capacity_line=state.capacity if state else None)
+    limit = next((each.capacity for each in state.limits if each.kind == one.kind), None) if state else None
+    return _chart(x, lines, bands=[[3, 4]], capacity_line=limit, unit="/s" if one.kind == "rate" else "")
 
 
 def days_chart(outlook: Outlook | None, state: State | None, events: Sequence[PeakEvent]) -> str:
@@ -163,10 +164,11 @@ def _chart(
     bands: list[list[int]],
     capacity_line: float | None,
     marks: Sequence[dict[str, Any]] = (),
+    unit: str = "/s",
 ) -> str:
     if capacity_line is not None:
         lines = [*lines, {"label": "Capacity", "y": [capacity_line] * len(x), "tone": "red", "dash": True}]
-    drawn = {"x": x, "unit": "/s", "series": lines, "bands": bands, "low": 0, "high": None, "marks": list(marks)}
+    drawn = {"x": x, "unit": unit, "series": lines, "bands": bands, "low": 0, "high": None, "marks": list(marks)}
     return msgspec.json.encode(drawn).decode()
 
 

@@ -18,6 +18,7 @@ from watchbill.features.capacity.model import (
     Curve,
     Declared,
     Journey,
+    Kind,
     Outlook,
     PeakEvent,
     SignOff,
@@ -121,11 +122,13 @@ def outlook_of(stored: Stored) -> Outlook:
     )
 
 
-def history(tx: Tx, *, service_id: UUID, operation: str, since: datetime) -> list[tuple[datetime, float | None]]:
+def history(
+    tx: Tx, *, service_id: UUID, operation: str, since: datetime, kind: Kind = "rate"
+) -> list[tuple[datetime, float | None]]:
     """(hour, mean) of a demand's last days, oldest first; ``operation`` empty adds a service's operations up."""
     table = store.capacity_day
     query = sa.select(table.c.operation, table.c.day_at, table.c.mean).where(
-        table.c.service_id == service_id, table.c.kind == "rate", table.c.day_at >= since
+        table.c.service_id == service_id, table.c.kind == kind, table.c.day_at >= since
     )
     hours: dict[datetime, float | None] = {}
     rows = list(tx.execute(query.order_by(table.c.day_at)))
