@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt sdk/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[draft,embedded,kubernetes]' -e ./sdk --group dev --group examples --group sdk --group bench
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[draft,embedded,forecast,kubernetes]' -e ./sdk --group dev --group examples --group sdk --group bench
 	@touch $@
 
 # Browser tests use the distribution's Chromium.

@@ -11,6 +11,8 @@ import sys
 from datetime import timedelta
 from decimal import Decimal
 
+import sqlalchemy as sa
+
 from watchbill.features import alerts, identity, oncall, paging, slo
 from watchbill.features.alerts import Event, Link
 from watchbill.features.slo import StateRow, WindowReading
@@ -137,8 +139,15 @@ def _people(tx: Tx) -> None:
         person = identity.ensure_person(tx, login=login, name=name)
         role = "admin" if login.startswith("dana") else "responder"
         identity.change_person(tx, person_id=person.id, role=role, time_zone="Europe/Berlin", actor=SEED)
-        if login[:4] in {"alic", "bob@", "dana", "char"}:
+        if login.startswith("alice"):
             identity.set_password(tx, person_id=person.id, password=PASSWORD, actor=SEED)
+    # Hashing takes a tenth of a second each, by intention: those who sign in share one.
+    tx.execute(
+        sa.text(
+            "UPDATE person SET password_hash = (SELECT password_hash FROM person WHERE login LIKE 'alice@%')"
+            " WHERE login ~ '^(bob|charlie|dana)@'"
+        )
+    )
 
 
 def _override(tx: Tx) -> None:

@@ -105,8 +105,8 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
         list[Source],
         Meta(
             max_length=20,
-            description="What it is to SLOs: prometheus:<server> of WATCHBILL_PROMETHEUS_URLS, clickhouse, otlp, probes. "
-            "Its team is paged when that does not answer.",
+            description="What it is to SLOs: prometheus:<server> of WATCHBILL_PROMETHEUS_URLS, clickhouse, otlp, "
+            "probes. Its team is paged when that does not answer.",
         ),
     ] = []
     telemetry: Telemetry | None = None

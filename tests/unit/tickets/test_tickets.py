@@ -144,7 +144,7 @@ def test_foreign_text_mentions_nobody_and_does_not_end_its_block() -> None:
     ],
 )
 def test_what_a_refused_issue_means(
-    status: int, headers: dict[str, str], permanent: bool, unsure: bool, limited: bool, tmp_path: Path
+    status: int, headers: dict[str, str], *, permanent: bool, unsure: bool, limited: bool, tmp_path: Path
 ) -> None:
     file = tmp_path / "tickets.yaml"
     http = HttpOut(allow_private=True)

@@ -39,13 +39,14 @@ class Capacity(Part, frozen=True, kw_only=True):
     replicas: Annotated[int, Meta(ge=1, le=100_000, description="How many run.")] | None = None
     spare: Annotated[int, Meta(ge=0, le=1000, description="So many may be away at the peak (N − k).")] = 1
     min_replicas: Annotated[int, Meta(ge=1, le=100_000, description="Never recommend fewer.")] = 2
-    max_replicas: Annotated[int, Meta(ge=1, le=100_000, description="The autoscaler's most: what so many carry is the capacity.")] | None = None
+    max_replicas: (
+        Annotated[int, Meta(ge=1, le=100_000, description="The autoscaler's most: what so many carry is the capacity.")]
+        | None
+    ) = None
     lead_time: Annotated[Duration, Meta(description="From ordering more to having it.")] = "14d"
     replica_price: Annotated[float, Meta(ge=0, description="Price of one replica for a month.")] | None = None
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", extra={"expected": "a currency such as EUR"})] = "EUR"
-    risk: Annotated[
-        float, Meta(gt=0, lt=0.5, description="Accepted chance that a day's peak exceeds capacity.")
-    ] = 0.05
+    risk: Annotated[float, Meta(gt=0, lt=0.5, description="Accepted chance that a day's peak exceeds capacity.")] = 0.05
     holidays: (
         Annotated[str, Meta(max_length=16, description="Public holidays that shape demand, such as DE or DE-BE.")]
         | None
