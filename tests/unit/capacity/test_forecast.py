@@ -143,3 +143,20 @@ def test_growth_moves_the_far_peaks_and_widens_them() -> None:
     assert told.growth_per_week == pytest.approx(np.log(1.05), abs=0.01)
     assert told.peak[50] > 1.3 * told.peak[1]
     assert told.peak_high[50] / told.peak[50] > told.peak_high[1] / told.peak[1]
+
+
+def test_the_width_follows_what_was_missed_and_each_horizon_by_itself() -> None:
+    """Noise that doubles in the last month: the share inside stays near nine in ten one, three and seven days ahead."""
+    values = week_shaped(12, noise=0.08)
+    generator = np.random.default_rng(5)
+    values[8 * 168 :] *= np.exp(0.16 * generator.standard_normal(4 * 168))
+    told = made(values)
+    assert all(0.86 <= (share or 0) <= 0.94 for share in told.evaluation.ahead)
+    calm = made(values[: 8 * 168])
+    assert np.median(told.high / told.low) > 1.2 * np.median(calm.high / calm.low)
+
+
+def test_days_before_the_first_that_is_judged_teach_the_intervals() -> None:
+    """Judged over its last two weeks alone, a series still has four weeks of scores behind it."""
+    (told,) = forecasting.compare(week_shaped(10), start_at=MONDAY, step_seconds=3600, rivals=[], since=8 * 168)
+    assert told.days == 14

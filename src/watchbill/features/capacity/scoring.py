@@ -1,6 +1,7 @@
 """Judging forecasts at past origins: log ratios of what came to what was told, and intervals that adapt to them.
 
-The method is that of `forecast`; here it is played over the past, knowing at each origin only what was before it.
+The method is that of `forecast`; here it is played over the past, knowing at each origin only what was before it. What
+is judged is what is delivered: each lead day that is judged has a width of its own, which follows its own misses.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import numpy as np
 
 NOMINAL = 0.90
 MISS = 1 - NOMINAL
-ADAPT = 0.05
+STEP = 0.5
+"""How far the log of the width follows a day's misses: one that missed all of its steps widens it by half, ten that
+missed none narrow it by as much."""
+MOST_STRETCH = 1.0
+"""The log of the width moves within these bounds: far ahead, misses are known late, and would be answered too often."""
 LEAD_DAYS = 7
 LEADS_JUDGED = (1, 3, 7)
 """Days ahead at which coverage is told."""
@@ -43,37 +48,44 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scores:
-    """Log ratios by origin (oldest first), lead day and step of the day; and those of each day's busiest step."""
+    """Log ratios by origin (oldest first), lead day and step of the day; and those of each day's busiest step.
 
-    def __init__(self, ratios: Any, peaks: Any, naive: Any, errors: tuple[float, float], judged: int) -> None:
+    ``since`` is the first origin that is judged: those before it only teach.
+    """
+
+    def __init__(  # noqa: PLR0917  one caller
+        self, ratios: Any, peaks: Any, naive: Any, errors: tuple[float, float], judged: int, since: int = 0
+    ) -> None:
         self.ratios = ratios
         self.peaks = peaks
         self.naive = naive
         self.errors = errors
         self.judged = judged
-        self._adapted = _adapt(ratios[:, 0])
+        self.since = since
+        self._played = [_play(ratios[:, days - 1], lag=days - 1, since=since) for days in LEADS_JUDGED]
 
     def evaluation(self) -> Evaluation:
-        coverage, judged, _ = self._adapted
-        ahead = (coverage, *(_adapt(self.ratios[:, days - 1], lag=days - 1)[0] for days in LEADS_JUDGED[1:]))
-        naive_coverage, _, _ = _adapt(self.naive)
+        naive_coverage, _, _ = _play(self.naive, since=self.since)
         mae, naive_mae = self.errors
         return Evaluation(
-            days=judged,
-            coverage=coverage,
+            days=self._played[0][1],
+            coverage=self._played[0][0],
             mae=mae if self.judged else None,
             naive_coverage=naive_coverage,
             naive_mae=naive_mae if self.judged else None,
-            ahead=ahead,
+            ahead=tuple(coverage for coverage, _, _ in self._played),
         )
 
-    def quantiles(self, *, leads_of: int) -> tuple[Any, Any]:
-        lows, highs = np.empty(leads_of), np.empty(leads_of)
-        _, _, miss = self._adapted
-        for lead in range(leads_of):
-            lows[lead], highs[lead] = _interval(self.ratios[:, lead][-_MEMORY:], miss)
-        # A later day is never known better than an earlier one.
-        return np.minimum.accumulate(lows), np.maximum.accumulate(highs)
+    def quantiles(self) -> tuple[Any, Any]:
+        """(low, high) log ratio by lead day; the widths of days that are not judged lie between their neighbours'."""
+        lows, highs = np.empty(LEAD_DAYS), np.empty(LEAD_DAYS)
+        stretches = np.interp(
+            np.arange(1, LEAD_DAYS + 1), LEADS_JUDGED, [stretch for _, _, stretch in self._played]
+        )
+        for lead in range(LEAD_DAYS):
+            known = self.ratios[max(0, len(self.ratios) - lead - _MEMORY) : max(0, len(self.ratios) - lead), lead]
+            lows[lead], highs[lead] = _interval(known, float(stretches[lead]))
+        return lows, highs
 
     def peak_quantiles(self) -> Any:
         """(median, 95%) log ratio of the day's peak by lead day, shape (leads, 2)."""
@@ -90,7 +102,8 @@ class Scores:
         return found
 
 
-def scores_of(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0) -> Scores:
+def scores_of(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0, since: int = 0) -> Scores:
+    """Play the last ``most`` days, from step ``least`` on; those before step ``since`` teach, and are not judged."""
     week = 7 * per_day
     first = max(week, least, len(y) - most * per_day)
     first += (len(y) - first) % per_day
@@ -116,40 +129,49 @@ def scores_of(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0) -
         naive_offset = max(OFFSET * level, 1e-9)
         naive[row] = np.log((came[:per_day] + naive_offset) / (before + naive_offset))
         both = np.isfinite(before) & np.isfinite(came[:per_day])
+        if origin < since:
+            continue
         errors.append(np.abs(came[:per_day] - told[:per_day])[both])
         naive_errors.append(np.abs(came[:per_day] - before)[both])
     flat, naive_flat = (np.concatenate(each) if each else np.zeros(0) for each in (errors, naive_errors))
     both_errors = (float(flat.mean()), float(naive_flat.mean())) if len(flat) else (math.nan, math.nan)
-    return Scores(ratios, peaks, naive, both_errors, len(flat))
+    return Scores(ratios, peaks, naive, both_errors, len(flat), sum(origin < since for origin in origins))
 
 
-def _adapt(scores: Any, lag: int = 0) -> tuple[float | None, int, float]:
-    """Play the past: (coverage, days judged, α now). An origin knows only what had come by then: with ``lag`` days
-    more to go ahead, the scores of origins so much earlier; and α follows as late."""
-    miss, hits, judged = MISS, 0.0, 0
+def _play(scores: Any, *, lag: int = 0, since: int = 0) -> tuple[float | None, int, float]:
+    """Play the past: (coverage, days judged, log of the width's factor now).
+
+    An origin knows only what had come by then: with ``lag`` days more to go ahead, the scores of origins so much
+    earlier; and the width follows as late.
+    """
+    stretch, hits, judged = 0.0, 0.0, 0
     late: list[float] = []
     for row in range(len(scores)):
         known = scores[max(0, row - lag - _MEMORY) : max(0, row - lag)]
         came = scores[row][np.isfinite(scores[row])]
         if np.isfinite(known).any(axis=1).sum() < 7 or not len(came):
             continue
-        low, high = _interval(known, miss)
+        low, high = _interval(known, stretch)
         err = float(((came < low) | (came > high)).mean())
         late.append(err)
         if len(late) > lag:
-            miss += ADAPT * (MISS - late[-1 - lag])
-        hits += 1 - err
-        judged += 1
-    return (hits / judged if judged else None), judged, miss
+            stretch = float(np.clip(stretch + STEP * (late[-1 - lag] - MISS), -MOST_STRETCH, MOST_STRETCH))
+        if row >= since:
+            hits += 1 - err
+            judged += 1
+    return (hits / judged if judged else None), judged, stretch
 
 
-def _interval(scores: Any, miss: float) -> tuple[float, float]:
-    """Quantiles of the pooled scores, two-sided; wider where few days speak, and never narrower than a floor."""
+def _interval(scores: Any, stretch: float) -> tuple[float, float]:
+    """Quantiles of the pooled scores, two-sided, ``e ** stretch`` times as wide about their middle; wider where few
+    days speak, and never narrower than a floor."""
     pool = scores[np.isfinite(scores)]
     if len(pool) < 3:
         return -0.7, 0.7
     pool = np.sort(pool)
-    low, high = -_quantile(-pool[::-1], 1 - miss / 2), _quantile(pool, 1 - miss / 2)
+    low, high = _quantile(pool, MISS / 2), _quantile(pool, 1 - MISS / 2)
+    middle, half = (low + high) / 2, (high - low) / 2 * math.exp(stretch)
+    low, high = middle - half, middle + half
     days = len(scores)
     if days < 14:
         low, high = (low - abs(low) * 2 / days, high + abs(high) * 2 / days)
@@ -157,10 +179,8 @@ def _interval(scores: Any, miss: float) -> tuple[float, float]:
 
 
 def _quantile(pool: Any, share: float) -> float:
-    """The quantile of sorted values; past the last, the largest and a tenth of the spread for each hundredth more."""
-    if share >= 1:
-        return float(pool[-1] + (share - 0.99) * 10 * max(_FLOOR, pool.std()))
-    at = max(0.5, share) * (len(pool) - 1)
+    """The quantile of sorted values, between neighbours."""
+    at = share * (len(pool) - 1)
     under = int(at)
     above = min(under + 1, len(pool) - 1)
     return float(pool[under] + (at - under) * (pool[above] - pool[under]))
