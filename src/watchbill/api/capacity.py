@@ -242,6 +242,7 @@ def _components(tx: Tx, names: set[str]) -> dict[str, capacity.Component]:
             demand=(state.demand or 0.0) if state else 0.0,
             carried=capacity.carried_of(one, curves.get(one.id)),
             declared=capacity.declared_of(one),
+            limits=state.limits if state else (),
         )
     return found
 

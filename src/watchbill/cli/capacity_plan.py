@@ -40,6 +40,7 @@ def _states(found: list[dict[str, Any]]) -> Any:
         ("Peak (q95)", lambda line: _rate(of("demand")(line))),
         ("Capacity", lambda line: _rate(of("capacity")(line))),
         ("Headroom", lambda line: _percent(of("headroom")(line))),
+        ("By", lambda line: next((one["kind"] for one in of("limits")(line) or []), None)),
         ("Runs out", lambda line: _interval(line["state"])),
         ("Replicas", lambda line: _replicas(line["state"])),
         ("Order by", of("order_by")),
@@ -49,6 +50,13 @@ def _states(found: list[dict[str, Any]]) -> Any:
 
 def _rate(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}/s"
+
+
+def _amount(kind: str, value: float | None) -> str:
+    """An amount of a measure with its unit."""
+    if value is None:
+        return "–"
+    return {"rate": f"{value:.4g}/s", "concurrency": f"{value:.4g} at once"}.get(kind, f"{100 * value:.3g} %")
 
 
 def _percent(value: float | None) -> str:
@@ -161,7 +169,7 @@ def _forecasts(found: dict[str, Any]) -> Any:
         if one["refused"]:
             parts.append(Text(f"{name}, {one['kind']}: no forecast: {one['refused']}", style="yellow"))
             continue
-        mae, naive = one["mae"], one["naive_mae"]
+        mae, naive, kind = one["mae"], one["naive_mae"], one["kind"]
         parts += [
             Text(f"\n{name}, {one['kind']}", style="bold"),
             facts(
@@ -169,10 +177,10 @@ def _forecasts(found: dict[str, Any]) -> Any:
                     "coverage": f"{_percent(one['coverage'])} of a nominal 90 %"
                     f" (seasonal naive {_percent(one['naive_coverage'])})",
                     **_beside(one),
-                    "error": "–" if mae is None else f"{mae:.4g}, seasonal naive {naive:.4g}",
+                    "error": "–" if mae is None else f"{_amount(kind, mae)}, seasonal naive {_amount(kind, naive)}",
                     "growth": f"{100 * one['growth_per_week']:+.1f} % a week",
                     "busiest moment of a day": ", ".join(
-                        f"{middle * one['burst']:.4g} (q95 {high * one['burst']:.4g})"
+                        f"{_amount(kind, middle * one['burst'])} (q95 {_amount(kind, high * one['burst'])})"
                         for middle, high in zip(one["peak"], one["peak_high"], strict=True)
                     ),
                 }
@@ -222,8 +230,8 @@ def _effects(found: dict[str, Any]) -> Any:
         found["effects"],
         ("Component", "service"),
         ("Owner", "team"),
-        ("Peak", lambda one: f"{_rate(one['before'])} → {_rate(one['after'])}"),
-        ("Capacity", lambda one: _rate(one["capacity"])),
+        ("Peak", lambda one: f"{_amount(one['kind'], one['before'])} → {_amount(one['kind'], one['after'])}"),
+        ("Capacity", lambda one: _amount(one["kind"], one["capacity"])),
         ("Headroom", lambda one: _percent(one["headroom"])),
         ("Breaks at", lambda one: "–" if one["breaks_at"] is None else f"{100 * one['breaks_at']:+.0f} %"),
         ("Order", lambda one: f"{one['more_replicas']} by {one['order_by']}" if one["more_replicas"] else None),
@@ -336,8 +344,8 @@ def _reviews(found: list[dict[str, Any]]) -> Any:
                 one["lines"],
                 ("Component", "service"),
                 ("Owner", "team"),
-                ("Peak (q95)", lambda line: _rate(line["demand"])),
-                ("Capacity", lambda line: _rate(line["capacity"])),
+                ("Peak (q95)", lambda line: _amount(line["kind"], line["demand"])),
+                ("Capacity", lambda line: _amount(line["kind"], line["capacity"])),
                 ("Headroom", lambda line: _percent(line["headroom"])),
                 ("Order", lambda line: f"{line['more_replicas']} by {line['order_by']}" if line["order_by"] else None),
                 ("Signed off", lambda line: "yes" if line["signed"] else "no"),

@@ -101,6 +101,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
         stored = capacity.forecasts(screen.tx, service_ids=[service.id])
         team = catalog.team(screen.tx, id=service.team_id)
         events = capacity.events_of(team)
+        tight: capacity.Kind = state.limits[0].kind if state and state.limits else "rate"
         return screen.page(
             "capacity_service.html",
             title=f"Capacity of {service.title}",
@@ -112,7 +113,8 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             journeys=capacity.journeys(screen.tx, service_ids=[service.id]),
             ramps=capacity.ramps_of(screen.tx, service_id=service.id),
             fans=[(one, fan(screen, one, state if one.operation == capacity.WHOLE else None)) for one in stored],
-            days=days_chart(capacity.event_outlook(screen.tx, service_id=service.id), state, events),
+            tight=tight,
+            days=days_chart(capacity.event_outlook(screen.tx, service_id=service.id, kind=tight), state, events, tight),
         )
 
 
@@ -135,11 +137,14 @@ def fan(screen: Screen, one: Stored, state: State | None) -> str:
         {"label": "Lower (5%)", "y": none + list(one.low), "tone": "accent", "dash": True},
     ]
     limit = next((each.capacity for each in state.limits if each.kind == one.kind), None) if state else None
-    return _chart(x, lines, bands=[[3, 4]], capacity_line=limit, unit="/s" if one.kind == "rate" else "")
+    return _chart(x, lines, bands=[[3, 4]], capacity_line=limit, kind=one.kind)
 
 
-def days_chart(outlook: Outlook | None, state: State | None, events: Sequence[PeakEvent]) -> str:
-    """The busiest moment of each of 120 days: its median and 95% quantile, with declared events as marks."""
+def days_chart(
+    outlook: Outlook | None, state: State | None, events: Sequence[PeakEvent], kind: capacity.Kind
+) -> str:
+    """The busiest moment of each of 120 days by the measure that leaves the least: its median and 95% quantile, with
+    declared events as marks."""
     if outlook is None:
         return ""
     begun = datetime.combine(outlook.first_day, datetime.min.time(), UTC)
@@ -154,7 +159,8 @@ def days_chart(outlook: Outlook | None, state: State | None, events: Sequence[Pe
          "tone": "red"}
         for event in events
     ]  # fmt: skip
-    return _chart(x, lines, bands=[[1, 2]], capacity_line=state.capacity if state else None, marks=marks)
+    limit = state.limits[0].capacity if state and state.limits else state.capacity if state else None
+    return _chart(x, lines, bands=[[1, 2]], capacity_line=limit, marks=marks, kind=kind)
 
 
 def _chart(
@@ -163,11 +169,14 @@ def _chart(
     *,
     bands: list[list[int]],
     capacity_line: float | None,
+    kind: capacity.Kind,
     marks: Sequence[dict[str, Any]] = (),
-    unit: str = "/s",
 ) -> str:
     if capacity_line is not None:
         lines = [*lines, {"label": "Capacity", "y": [capacity_line] * len(x), "tone": "red", "dash": True}]
+    if kind == "saturation":
+        lines = [{**line, "y": [None if y is None else 100 * y for y in line["y"]]} for line in lines]
+    unit = {"rate": "/s", "concurrency": "", "saturation": "%"}[kind]
     drawn = {"x": x, "unit": unit, "series": lines, "bands": bands, "low": 0, "high": None, "marks": list(marks)}
     return msgspec.json.encode(drawn).decode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from watchbill.features.capacity import bounds_manifest, logic
 from watchbill.features.capacity.logic import Component
-from watchbill.features.capacity.model import Carried, Declared, Exhaustion, Fanout, Outlook, PeakEvent
+from watchbill.features.capacity.model import Carried, Declared, Exhaustion, Fanout, Limit, Outlook, PeakEvent
 from watchbill.kernel.errors import Invalid
 
 TODAY = date(2026, 11, 2)
@@ -107,6 +108,23 @@ def test_a_what_if_names_the_component_that_breaks_first_and_what_to_order_by_wh
     assert stock.cost == 270
     assert any("change with load" in warning for warning in stock.warnings)
     assert found[1].more_replicas == 0
+
+
+def test_a_what_if_is_told_by_the_measure_that_runs_out_first() -> None:
+    """The rate leaves half; requests at once only a tenth, so they break at +11% and decide what to order."""
+    never = Exhaustion(earliest=None, likely=None, latest=None)
+    at_once = Limit(
+        kind="concurrency", demand=36, demand_middle=30, capacity=40, headroom=0.1, exhaustion=never,
+        replicas_needed=6, replicas_usual=5, reason="", each=10,
+    )  # fmt: skip
+    shop = msgspec.structs.replace(component("shop", 100, 50, 5), limits=[at_once])
+    (found,) = logic.what_if(
+        rate=100.0, growth=0.5, fanouts=[called("shop", 1)], components={"shop": shop}, start=TODAY, today=TODAY
+    )
+    assert (found.kind, found.capacity, found.after) == ("concurrency", 40, pytest.approx(54))
+    assert found.breaks_at == pytest.approx(40 / 36 - 1)
+    assert found.more_replicas == 2
+    assert any("near saturation" in warning for warning in found.warnings)
 
 
 def test_an_order_that_comes_too_late_says_so() -> None:

@@ -16,6 +16,7 @@ from watchbill.features.capacity.model import (
     Declared,
     Exhaustion,
     Journey,
+    Kind,
     Outlook,
     PeakEvent,
     State,
@@ -117,8 +118,8 @@ def _brought(  # noqa: PLR0917  one lookup each, called in one place
     )
 
 
-def assess(world: World, service: catalog.Service) -> tuple[State, Outlook | None]:
-    """The state of one service, and its outlook with events (None without a forecast of its rate)."""
+def assess(world: World, service: catalog.Service) -> tuple[State, dict[Kind, Outlook]]:
+    """The state of one service, and its outlook with events by each measure that there is a forecast of."""
     declared = reads.declared_of(service)
     carried = logic.carried(declared, _curve_capacity(world, service))
     today = world.now.date()
@@ -157,7 +158,7 @@ def assess(world: World, service: catalog.Service) -> tuple[State, Outlook | Non
         demand, middle = max(outlook.high[:ahead]), max(outlook.middle[:ahead])
         judged = msgspec.structs.replace(base, demand=demand, demand_middle=middle)
     if not found:
-        return msgspec.structs.replace(judged, reason=_unknown(whole, judged, declared)), outlook
+        return msgspec.structs.replace(judged, reason=_unknown(whole, judged, declared)), outlooks
     tight, needed = found[0], max(one.replicas_needed for one in found)
     most = logic.max_replicas(declared) or 0
     runs = declared.replicas if declared.replicas is not None else most
@@ -174,7 +175,7 @@ def assess(world: World, service: catalog.Service) -> tuple[State, Outlook | Non
             reason=tight.reason + limits.beside(found),
             limits=found,
         ),
-        outlook,
+        outlooks,
     )
 
 

@@ -83,12 +83,6 @@ def _made(
     kind: Kind, outlook: Outlook, declared: Declared, *, capacity: float, each: float, carries: str
 ) -> Limit:
     demand, middle = max(outlook.high[:AHEAD_DAYS]), max(outlook.middle[:AHEAD_DAYS])
-    if kind == "rate":
-        shown = f"{demand:.4g}/s"
-    elif kind == "concurrency":
-        shown = f"{demand:.4g} at once"
-    else:
-        shown = f"{100 * demand:.0f}% full"
     return Limit(
         kind=kind,
         demand=demand,
@@ -98,7 +92,8 @@ def _made(
         exhaustion=logic.exhaustion(outlook, capacity, declared.risk),
         replicas_needed=logic.replicas_for(demand, each, declared),
         replicas_usual=logic.replicas_for(max(outlook.middle[:7]), each, declared),
-        reason=f"q95 peak {shown} within {AHEAD_DAYS} days of {carries}",
+        reason=f"q95 peak {logic.shown(kind, demand)} within {AHEAD_DAYS} days of {carries}",
+        each=each,
     )
 
 

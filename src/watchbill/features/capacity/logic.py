@@ -13,7 +13,16 @@ from datetime import date, timedelta
 
 import msgspec
 
-from watchbill.features.capacity.model import Carried, Declared, Exhaustion, Fanout, Outlook, PeakEvent
+from watchbill.features.capacity.model import (
+    Carried,
+    Declared,
+    Exhaustion,
+    Fanout,
+    Kind,
+    Limit,
+    Outlook,
+    PeakEvent,
+)
 from watchbill.kernel.durations import parse_duration
 
 Z95 = 1.6448536
@@ -120,18 +129,27 @@ def finding(
     return said + ("" if room is None else f"; headroom at the peak is {100 * room:.0f}%")
 
 
+def shown(kind: Kind, value: float) -> str:
+    """An amount of a measure with its unit."""
+    if kind == "rate":
+        return f"{value:.4g}/s"
+    return f"{value:.4g} at once" if kind == "concurrency" else f"{100 * value:.0f}% full"
+
+
 class Component(msgspec.Struct, frozen=True, kw_only=True):
-    """What a what-if needs to know of a service: its q95 peak demand, and what it carries."""
+    """What a what-if needs to know of a service: its q95 peak rate, what it carries, and its other measures."""
 
     service: str
     demand: float
     carried: Carried | None
     declared: Declared
     team: str = ""
+    limits: Sequence[Limit] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a what-if does to a component. ``breaks_at`` is the growth (0.3 is +30%) at which it has nothing left."""
+    """What a what-if does to a component, by the measure (``kind``) that runs out first; ``before``, ``after`` and
+    ``capacity`` are amounts of it. ``breaks_at`` is the growth (0.3 is +30%) at which it has nothing left."""
 
     service: str
     team: str
@@ -144,6 +162,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     order_by: date | None
     cost: float | None
     warnings: tuple[str, ...] = ()
+    kind: Kind = "rate"
 
 
 def what_if(
@@ -158,6 +177,7 @@ def what_if(
     """An operation of q95 peak ``rate`` grows by ``growth`` (0.71 is +71%) from ``start`` on; the first to break first.
 
     A component's part that comes from this operation is rate·F (the upper end of F's interval), at most its demand.
+    Requests at once and fullness are taken to grow as the component's rate does.
     """
     effects = []
     for each in fanouts:
@@ -166,11 +186,15 @@ def what_if(
             continue
         part = rate * each.high
         base = max(known.demand, rate * each.mean)
-        after = base + growth * part
-        capacity = known.carried.total if known.carried else None
+        pressed = _pressed(known, base, base + growth * part)
+        tight = min(pressed, key=lambda one: one.breaks_at(base, part))
+        breaks_at = tight.breaks_at(base, part)
+        carrying = [one for one in pressed if one.each > 0]
         more, cost, by = None, None, None
-        if known.carried is not None:
-            more = max(0, replicas_for(after, known.carried.per_replica, known.declared) - known.carried.replicas)
+        most = max_replicas(known.declared)
+        if carrying and most is not None:
+            needed = max(replicas_for(one.after, one.each, known.declared) for one in carrying)
+            more = max(0, needed - most)
             if more:
                 lead = parse_duration(known.declared.lead_time)
                 by = max(today, start - timedelta(days=math.ceil(lead.total_seconds() / 86_400)))
@@ -180,26 +204,70 @@ def what_if(
             Effect(
                 service=each.component,
                 team=known.team,
-                before=base,
-                after=after,
-                capacity=capacity,
-                headroom=None if capacity is None else headroom(after, capacity),
-                breaks_at=None if capacity is None or part <= 0 else max(0.0, (capacity - base) / part),
+                before=tight.before,
+                after=tight.after,
+                capacity=tight.capacity,
+                headroom=None if tight.capacity is None else headroom(tight.after, tight.capacity),
+                breaks_at=breaks_at if math.isfinite(breaks_at) else None,
                 more_replicas=more,
                 order_by=by,
                 cost=cost,
-                warnings=_warnings(each, known, by, start, today),
+                warnings=_warnings(each, known, tight, by, start, today),
+                kind=tight.kind,
             )
         )
     return sorted(effects, key=lambda one: (one.breaks_at is None, one.breaks_at or 0.0, one.service))
 
 
-def _warnings(each: Fanout, known: Component, by: date | None, start: date, today: date) -> tuple[str, ...]:
+class _Pressed(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure of a component before and after; ``each`` is what a replica carries, 0 when that is not known."""
+
+    kind: Kind
+    before: float
+    after: float
+    capacity: float | None
+    each: float
+
+    def breaks_at(self, base: float, part: float) -> float:
+        """The growth of the operation at which nothing is left; infinite where it never does, or nothing is known."""
+        if self.capacity is None or part <= 0 or self.before <= 0:
+            return math.inf
+        return max(0.0, (self.capacity / self.before - 1) * base / part)
+
+
+def _pressed(known: Component, base: float, after: float) -> list[_Pressed]:
+    """The rate, and every other measure of which demand and capacity are known."""
+    carried = known.carried
+    found = [
+        _Pressed(
+            kind="rate",
+            before=base,
+            after=after,
+            capacity=carried.total if carried else None,
+            each=carried.per_replica if carried else 0.0,
+        )
+    ]
+    if base > 0:
+        found += [
+            _Pressed(
+                kind=one.kind, before=one.demand, after=one.demand * after / base, capacity=one.capacity, each=one.each
+            )
+            for one in known.limits
+            if one.kind != "rate"
+        ]
+    return found
+
+
+def _warnings(  # noqa: PLR0917  called in one place
+    each: Fanout, known: Component, tight: _Pressed, by: date | None, start: date, today: date
+) -> tuple[str, ...]:
     said = []
     if each.depends_on_load:
         said.append("its calls for each trace change with load (caches, retries, batches): the figure is a guide")
-    if known.carried is None:
+    if tight.capacity is None:
         said.append("no capacity is known: declare spec.capacity, or fit a load test")
+    if tight.kind != "rate":
+        said.append(f"its {tight.kind} is taken to grow as its rate does; near saturation it grows faster")
     if by is not None and by == today and start - today < parse_duration(known.declared.lead_time):
         said.append(f"too late by its lead time of {known.declared.lead_time}")
     return tuple(said)

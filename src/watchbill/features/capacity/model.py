@@ -75,7 +75,8 @@ class Exhaustion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left by one measure: ``demand`` is its q95 peak within 30 days; ``capacity`` with ``spare`` away."""
+    """What is left by one measure: ``demand`` is its q95 peak within 30 days; ``capacity`` with ``spare`` away, of
+    which each replica carries ``each`` (0 in a state of an older version)."""
 
     kind: Kind
     demand: float
@@ -86,6 +87,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     replicas_needed: int
     replicas_usual: int
     reason: str
+    each: float = 0.0
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -172,8 +172,9 @@ def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) ->
     rows = []
     for one in stored:
         data = msgspec.to_builtins(one)
-        if one.operation == WHOLE and one.kind == "rate" and outlooks.get(one.service_id) is not None:
-            data["outlook"] = msgspec.to_builtins(outlooks[one.service_id])
+        outlook = outlooks.get(one.service_id, {}).get(one.kind) if one.operation == WHOLE else None
+        if outlook is not None:
+            data["outlook"] = msgspec.to_builtins(outlook)
         rows.append(
             {"service_id": one.service_id, "operation": one.operation, "kind": one.kind, "made_at": tx.now,
              "data": data}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from watchbill.features.capacity.model import (
     Declared,
     Journey,
     Kind,
+    Limit,
     Outlook,
     PeakEvent,
     SignOff,
@@ -146,7 +148,8 @@ def history(
 
 
 class ReviewLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A component before an event. ``demand`` is its q95 peak on the event's days, the event included."""
+    """A component before an event, by the measure (``kind``) that leaves the least. ``demand`` is its q95 peak on the
+    event's days, the event included; ``reason`` names what the other measures leave."""
 
     service: str
     title: str
@@ -160,6 +163,7 @@ class ReviewLine(msgspec.Struct, frozen=True, kw_only=True):
     order_by: date | None
     reason: str
     signed: SignOff | None
+    kind: Kind = "rate"
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,21 +246,31 @@ def _line(  # noqa: PLR0917  one component of a review, called in one place
     signed: dict[tuple[UUID, str, UUID], SignOff],
 ) -> ReviewLine:
     demand = capacity = room = more = by = None
+    kind: Kind = "rate"
     reason = "no forecast yet: it is made every night" if state is None else state.reason
     if state is not None:
-        declared = declared_of(service)
         demand = peak_of_event(tx, service_id=service.id, event=event)
         capacity = state.carried.total if state.carried else None
-        if demand is None:
-            reason = "the event lies beyond the days that are forecast"
-        elif state.carried is not None:
-            room = logic.headroom(demand, state.carried.total)
-            needed = logic.replicas_for(demand, state.carried.per_replica, declared)
-            more = max(0, needed - state.carried.replicas)
+        told = [
+            (one, high)
+            for one in state.limits
+            if (high := peak_of_event(tx, service_id=service.id, event=event, kind=one.kind)) is not None
+        ]
+        told.sort(key=lambda pair: _left(pair[1], pair[0].capacity))
+        if told:
+            tight, demand = told[0]
+            kind, capacity, room = tight.kind, tight.capacity, logic.headroom(demand, tight.capacity)
+            more = _more(told, declared_of(service))
             if more:
                 starts = date.fromisoformat(event.start)
                 exhausted = msgspec.structs.replace(state.exhaustion, earliest=starts)
-                by = logic.order_by(exhausted, declared, tx.now.date())
+                by = logic.order_by(exhausted, declared_of(service), tx.now.date())
+            reason = "; ".join(
+                f"by {one.kind} {logic.shown(one.kind, high)} of {logic.shown(one.kind, one.capacity)}"
+                for one, high in told
+            )
+        elif demand is None and state.demand is not None:
+            reason = "the event lies beyond the days that are forecast"
     return ReviewLine(
         service=service.name,
         title=service.title,
@@ -270,24 +284,36 @@ def _line(  # noqa: PLR0917  one component of a review, called in one place
         order_by=by,
         reason=reason,
         signed=signed.get((declarer.id, event.name, service.id)),
+        kind=kind,
     )
 
 
-def event_outlook(tx: Tx, *, service_id: UUID) -> Outlook | None:
+def _left(demand: float, capacity: float) -> float:
+    room = logic.headroom(demand, capacity)
+    return -math.inf if room is None else room
+
+
+def _more(told: Sequence[tuple[Limit, float]], declared: Declared) -> int | None:
+    """Replicas beyond those that may run, for the measure that needs the most."""
+    needed = [logic.replicas_for(high, one.each, declared) for one, high in told if one.each > 0]
+    return max(0, max(needed) - (logic.max_replicas(declared) or 0)) if needed else None
+
+
+def event_outlook(tx: Tx, *, service_id: UUID, kind: Kind = "rate") -> Outlook | None:
     """The days ahead of a service as last forecast, declared events included; None without a forecast."""
     row = tx.execute(
         sa.select(store.capacity_forecast.c.data["outlook"]).where(
             store.capacity_forecast.c.service_id == service_id,
             store.capacity_forecast.c.operation == WHOLE,
-            store.capacity_forecast.c.kind == "rate",
+            store.capacity_forecast.c.kind == kind,
         )
     ).scalar()
     return None if row is None else msgspec.convert(row, Outlook)
 
 
-def peak_of_event(tx: Tx, *, service_id: UUID, event: PeakEvent) -> float | None:
+def peak_of_event(tx: Tx, *, service_id: UUID, event: PeakEvent, kind: Kind = "rate") -> float | None:
     """The q95 peak of a service over an event's days, as last forecast with events; None beyond the forecast."""
-    outlook = event_outlook(tx, service_id=service_id)
+    outlook = event_outlook(tx, service_id=service_id, kind=kind)
     if outlook is None:
         return None
     inside = [
