@@ -79,5 +79,9 @@ def test_a_night_tries_a_bounded_number_and_those_that_took_it_every_night(monke
     assert set().union(*tried) == set(ids), "each has its turn"
     assert all(len(each) <= 120 for each in tried)
     assert heavier.Trials(1000, 3).take(ids[0], "decomposed")
+    slow = heavier.Trials(1, 0, most=120, seconds=30)
+    first = sum(slow.take(one, None) for one in ids[:4])
+    slow.spent(4 * 6.0, first)
+    assert (first, sum(slow.take(one, None) for one in ids)) == (4, 1), "thirty seconds hold five trials of six"
     monkeypatch.setattr(heavier, "installed", lambda: False)
     assert not heavier.Trials(1, 0).take(ids[0], "decomposed")

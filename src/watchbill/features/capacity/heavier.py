@@ -21,6 +21,9 @@ FEWEST_WEEKS = 4
 _OFFSET = 0.05
 _LEVEL_DAYS = 28
 _TRIALS_A_NIGHT = 120
+_SECONDS_A_NIGHT = 180.0
+"""Of one core, all trials together; what a trial costs is measured as the night goes on."""
+_SECONDS_A_TRIAL = 1.5
 _EVERY_DAYS = 7
 
 
@@ -102,20 +105,37 @@ def _without_gaps(logs: Any, slot: Any) -> Any:
 
 
 class Trials:
-    """Which series are tried tonight: each in its turn, those that took the heavier model every night, up to a bound.
+    """Which series are tried tonight: each in its turn, those that took the heavier model every night, up to a number
+    and a time.
 
-    A trial takes about as long as a hundred forecasts by the default model, so that a night stays a night.
+    A trial takes about as long as a hundred forecasts by the default model, so that a night stays a night. When the
+    time is up, what was forecast with the heavier model comes back to the default until its next trial.
     """
 
-    def __init__(self, services: int, day: int, most: int = _TRIALS_A_NIGHT) -> None:
+    def __init__(
+        self, services: int, day: int, most: int = _TRIALS_A_NIGHT, seconds: float = _SECONDS_A_NIGHT
+    ) -> None:
         self._every = max(_EVERY_DAYS, math.ceil(2 * services / most)) if services > 1 else 1
         self._day = day
         self._left = most if installed() else 0
+        self._seconds = seconds
+        self._taken = 0
+        self._done = 0
+        self._spent = 0.0
 
     def take(self, service_id: UUID, before: str | None) -> bool:
         """Whether to try now; ``before`` is the model that the series was forecast with last."""
         turn = (zlib.crc32(service_id.bytes) + self._day) % self._every == 0
         if self._left <= 0 or not (turn or before == "decomposed"):
             return False
+        each = self._spent / self._done if self._done else _SECONDS_A_TRIAL
+        if self._spent + (self._taken - self._done + 1) * each > self._seconds:
+            return False
         self._left -= 1
+        self._taken += 1
         return True
+
+    def spent(self, seconds: float, trials: int) -> None:
+        """So long did so many of the taken trials last."""
+        self._spent += seconds
+        self._done += trials

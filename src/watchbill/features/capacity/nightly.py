@@ -1,28 +1,27 @@
 """The night's work: yesterday's demand, a forecast of every service, its headroom, and findings as tickets.
 
-numpy is imported here: only the worker and the command line come this way.
+Nothing is computed here: `making` does that, in as many processes as there are cores (`crew`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from watchbill.features import alerts, catalog
-from watchbill.features.capacity import assessing, components, forecast, heavier, measuring, reads, store
+from watchbill.features.capacity import assessing, components, heavier, measuring, store
 from watchbill.features.capacity.actions import FORECAST
-from watchbill.features.capacity.calendar import holidays
+from watchbill.features.capacity.crew import Batch, Crew, crew_for
+from watchbill.features.capacity.making import Day, Key, Loaded, forecast_batch
 from watchbill.features.capacity.model import WHOLE, State, Stored
 from watchbill.features.telemetry import Observer
-from watchbill.kernel.errors import Invalid
 from watchbill.runtime.bulk import upsert_many
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.due import DueRow
@@ -31,8 +30,6 @@ log = structlog.get_logger("watchbill.capacity")
 
 HISTORY = timedelta(days=91)
 KEPT = timedelta(days=400)
-HORIZON_HOURS = 14 * 24
-HORIZON_DAYS = 120
 BATCH = 200
 _TRIALS_AT_ONCE = 3
 """Inside a transaction the heavier model is tried on so many series: each takes about a second."""
@@ -61,23 +58,49 @@ def work_night(db: Database, observer: Observer | None) -> int:
         roll_up(tx, until=today)
     if observer is not None:
         measuring.measure_journeys(db, observer)
-    done, after = 0, ""
     with db.transaction() as tx:
-        trials = heavier.Trials(len(catalog.services(tx)), today.toordinal())
-    while True:
-        with db.transaction() as tx:
-            batch = catalog.services(tx, after_name=after, limit=BATCH)
-            loaded = _load(tx, batch)
-        if not batch:
-            break
-        stored = _forecast(batch, loaded, trials)
-        with db.transaction() as tx:
-            _judge(tx, batch, stored)
-        done, after = done + len(batch), batch[-1].name
+        count = len(catalog.services(tx))
+    trials = heavier.Trials(count, today.toordinal())
+    done = 0
+    with crew_for(count) as crew:
+        # A batch more than there are hands is loaded, so that nobody waits while another is written.
+        waiting: deque[Batch] = deque()
+        for batch in _batches(db, crew, trials):
+            waiting.append(batch)
+            if len(waiting) > crew.hands:
+                done += _finish(db, waiting.popleft(), trials)
+        while waiting:
+            done += _finish(db, waiting.popleft(), trials)
     with db.transaction() as tx:
         tx.execute(sa.update(store.capacity_night).values(done_for=today, leased_until=tx.now))
     log.info("capacity was forecast", services=done)
     return done
+
+
+def _batches(db: Database, crew: Crew, trials: heavier.Trials) -> Iterator[Batch]:
+    after = ""
+    while True:
+        with db.transaction() as tx:
+            services = catalog.services(tx, after_name=after, limit=BATCH)
+            loaded = _load(tx, services)
+        if not services:
+            return
+        after = services[-1].name
+        yield crew.begin(services, loaded, _tried(services, loaded, trials))
+
+
+def _finish(db: Database, batch: Batch, trials: heavier.Trials) -> int:
+    made = batch.wait()
+    trials.spent(made.trial_seconds, made.tried)
+    with db.transaction() as tx:
+        _judge(tx, batch.services, made.stored)
+    return len(batch.services)
+
+
+def _tried(services: Sequence[catalog.Service], loaded: Loaded, trials: heavier.Trials) -> frozenset[Key]:
+    """The series that the heavier model is tried on."""
+    keys = (key for one in services for key in loaded.keys(one.id))
+    return frozenset(key for key in keys if trials.take(key[0], loaded.before.get(key)))
 
 
 def _take_lease(tx: Tx, today: datetime) -> bool:
@@ -103,26 +126,13 @@ def roll_up(tx: Tx, *, until: datetime) -> None:
     tx.execute(sa.delete(store.capacity_day).where(store.capacity_day.c.day_at < until - KEPT))
 
 
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What forecasts of a batch of services need, read in one short transaction."""
-
-    now: datetime
-    days: dict[UUID, dict[tuple[str, str], list[Any]]]
-    zones: dict[UUID, str]
-    before: dict[tuple[UUID, str, str], str | None]
-
-    @property
-    def today(self) -> datetime:
-        """The UTC day that has begun."""
-        return self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[State]:
     """Forecast a few services in this transaction and judge them; findings become tickets of their owners."""
     if not services:
         return []
-    stored = _forecast(services, _load(tx, services), heavier.Trials(1, 0, most=_TRIALS_AT_ONCE))
-    return _judge(tx, services, stored)
+    loaded = _load(tx, services)
+    tried = _tried(services, loaded, heavier.Trials(1, 0, most=_TRIALS_AT_ONCE))
+    return _judge(tx, services, forecast_batch(services, loaded, tried).stored)
 
 
 def _load(tx: Tx, services: Sequence[catalog.Service]) -> Loaded:
@@ -138,29 +148,6 @@ def _load(tx: Tx, services: Sequence[catalog.Service]) -> Loaded:
         },
         before=_models(tx, ids) if heavier.installed() else {},
     )
-
-
-def _forecast(services: Sequence[catalog.Service], loaded: Loaded, trials: heavier.Trials) -> list[Stored]:
-    """The long part: no transaction is open at night."""
-    stored: list[Stored] = []
-    today = loaded.today
-    for service in services:
-        series = _series(loaded.days.get(service.id, {}), today)
-        rated = [key for key in series if key[1] == "rate" and key[0] != WHOLE]
-        for (operation, kind), (first_at, mean, peak) in sorted(series.items(), reverse=True, key=lambda each: each[0]):
-            if (operation, kind) == (WHOLE, "rate") and len(rated) == 1 and series[rated[0]][0] == first_at:
-                # The only operation is the whole, unless the whole was pushed too.
-                same = next(one for one in reversed(stored) if one.operation == rated[0][0] and one.kind == "rate")
-                if np.array_equal(mean, series[rated[0]][1], equal_nan=True):
-                    stored.append(msgspec.structs.replace(same, operation=WHOLE))
-                    continue
-            stored.append(
-                _one(
-                    service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=loaded.zones[service.id],
-                    now=loaded.now, tried=trials.take(service.id, loaded.before.get((service.id, operation, kind))),
-                )
-            )  # fmt: skip
-    return stored
 
 
 def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) -> list[State]:
@@ -185,16 +172,17 @@ def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) ->
     return states
 
 
-def _days(tx: Tx, ids: Collection[UUID], *, since: datetime) -> dict[UUID, dict[tuple[str, str], list[Any]]]:
+def _days(tx: Tx, ids: Collection[UUID], *, since: datetime) -> dict[UUID, dict[tuple[str, str], list[Day]]]:
     table = store.capacity_day
     rows = tx.execute(
         sa.select(table)
         .where(table.c.service_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))), table.c.day_at >= since)
         .order_by(table.c.day_at)
     )
-    found: dict[UUID, dict[tuple[str, str], list[Any]]] = {}
+    found: dict[UUID, dict[tuple[str, str], list[Day]]] = {}
     for row in rows:
-        found.setdefault(row.service_id, {}).setdefault((row.operation, row.kind), []).append(row)
+        day = Day(day_at=row.day_at, mean=row.mean, peak=row.peak)
+        found.setdefault(row.service_id, {}).setdefault((row.operation, row.kind), []).append(day)
     return found
 
 
@@ -206,113 +194,6 @@ def _models(tx: Tx, ids: Collection[UUID]) -> dict[tuple[UUID, str, str], str | 
         .where(table.c.service_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))))
     )  # fmt: skip
     return {(row.service_id, row.operation, row.kind): row.model for row in rows}
-
-
-Series = dict[tuple[str, Any], tuple[datetime, Any, Any]]
-
-
-def _series(days: dict[tuple[str, str], list[Any]], today: datetime) -> Series:
-    """(first hour, means, peaks) by operation and kind; the whole service's rate is the sum of its operations'."""
-    found: Series = {}
-    for key, rows in days.items():
-        first = rows[0].day_at
-        mean = np.full(((today - first).days, 24), np.nan)
-        peak = np.full_like(mean, np.nan)
-        for row in rows:
-            at = (row.day_at - first).days
-            if at < len(mean):
-                mean[at] = np.array(row.mean, dtype=float)
-                peak[at] = np.array(row.peak, dtype=float)
-        if len(mean):
-            found[key] = (first, mean.ravel(), peak.ravel())
-    rates = [value for (operation, kind), value in found.items() if kind == "rate" and operation != WHOLE]
-    if rates and (WHOLE, "rate") not in found:
-        first = min(each[0] for each in rates)
-        hours = (today - first).days * 24
-        padded = []
-        for begun, mean, peak in rates:
-            ahead = np.full(hours - len(mean), np.nan)
-            padded.append((np.concatenate([ahead, mean]), np.concatenate([ahead, peak])))
-            del begun
-        means = np.array([each[0] for each in padded])
-        peaks = np.array([each[1] for each in padded])
-        silent = np.isnan(means).all(axis=0)
-        found[WHOLE, "rate"] = (
-            first,
-            np.where(silent, np.nan, np.nansum(means, axis=0)),
-            np.where(silent, np.nan, np.nansum(peaks, axis=0)),
-        )
-    return found
-
-
-def _one(
-    service: catalog.Service,
-    operation: str,
-    kind: Any,
-    *,
-    first_at: datetime,
-    mean: Any,
-    peak: Any,
-    zone: str,
-    now: datetime,
-    tried: bool = False,
-) -> Stored:
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    empty = Stored(
-        service_id=service.id, operation=operation, kind=kind, made_at=now, first_at=today, step_seconds=3600,
-        point=[], low=[], high=[], peak=[], peak_high=[], burst=1.0, growth_per_week=0.0, days=len(mean) // 24,
-        coverage=None, mae=None, naive_coverage=None, naive_mae=None, notes=[], refused=None,
-    )  # fmt: skip
-    notes: list[str] = []
-    free: frozenset[int] = frozenset()
-    country = reads.declared_of(service).holidays
-    if country:
-        try:
-            free = holidays(country, first_at.year, today.year + 1)
-        except (NotImplementedError, KeyError):
-            notes.append(f"the holidays of '{country}' are not known")
-    try:
-        made = forecast.forecast(
-            mean, start_at=first_at, step_seconds=3600, horizon=HORIZON_DAYS * 24, zone=zone, holidays=free,
-            rival=heavier.Decomposed if tried else None,
-        )  # fmt: skip
-    except Invalid as error:
-        return msgspec.structs.replace(empty, refused=error.problem.message)
-    judged = made.evaluation
-    return msgspec.structs.replace(
-        empty,
-        point=_rounded(made.point[:HORIZON_HOURS]),
-        low=_rounded(made.low[:HORIZON_HOURS]),
-        high=_rounded(made.high[:HORIZON_HOURS]),
-        peak=_rounded(made.peak),
-        peak_high=_rounded(made.peak_high),
-        burst=_burst(mean, peak),
-        growth_per_week=made.growth_per_week,
-        coverage=judged.coverage,
-        mae=judged.mae,
-        naive_coverage=judged.naive_coverage,
-        naive_mae=judged.naive_mae,
-        notes=[*made.notes, *notes],
-        model=made.model,
-        rival_mae=made.rival.mae if made.rival else None,
-        ahead=list(judged.ahead),
-    )
-
-
-def _rounded(values: Any) -> list[float]:
-    """Five digits: a forecast that says more pretends."""
-    return [float(f"{value:.5g}") for value in values]
-
-
-def _burst(mean: Any, peak: Any) -> float:
-    """How far the busiest bucket of a busy hour lies above its mean: the median over the busiest tenth of hours."""
-    known = np.isfinite(mean) & np.isfinite(peak) & (mean > 0)
-    recent = known[-28 * 24 :]
-    means, peaks = mean[-28 * 24 :][recent], peak[-28 * 24 :][recent]
-    if len(means) < 10:
-        return 1.0
-    busy = means >= np.quantile(means, 0.9)
-    return float(max(1.0, np.median(peaks[busy] / means[busy])))
 
 
 def _write_states(tx: Tx, states: Sequence[State]) -> None:
