@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import SupportsIndex, overload
+from typing import Any, SupportsIndex, overload
 
 import msgspec
 import numpy as np
@@ -29,7 +29,10 @@ from watchbill.features.slo.model import Calendar, Measure, Plan, Tier
 _BEFORE = ((UNMEASURED, NO_TIER), (OK, NO_TIER), (RECOVERING, NO_TIER), (FIRING, TICKET), (FIRING, PAGE))
 """Every state an SLO can come from."""
 _START, _WELL = 0, 1
-_BLOCK = 1024
+_FIRST_BLOCK, _BLOCK = 256, 2048
+"""After a change the next one is often near; else blocks grow, so that their overhead is paid seldom."""
+_STRIDE = 16
+"""So many slices are bounded at once before any of them is looked at."""
 _MEASURED = 2
 
 
@@ -122,21 +125,21 @@ def replay(
         measure=measure or Measure(),
     )
     changes: list[tuple[int, int]] = []  # (slice, index into _BEFORE)
-    state, at = _START, 0
+    state, at, block = _START, 0, _FIRST_BLOCK
     while at < count:
         if state == _WELL and not walk.eventful[at]:
             at = walk.next_eventful(at)
             continue
-        until = min(at + _BLOCK, count)
+        until = min(at + block, count)
         after = walk.after(at, until, state)
         different = np.flatnonzero(after != state)
         if different.size == 0:
-            at = until
+            at, block = until, min(2 * block, _BLOCK)
             continue
         at += int(different[0])
         state = int(after[different[0]])
         changes.append((at, state))
-        at += 1
+        at, block = at + 1, _FIRST_BLOCK
     return _told(changes, walk)
 
 
@@ -210,8 +213,9 @@ class _Walk:
         self.running = (
             _running(recorded.bad),
             _running(recorded.total),
-            _running(recorded.measured.astype(np.int64)),
+            _running(recorded.measured),
         )
+        self.always = bool(recorded.total.all())
         self.plans = logic.stack_plans([plan], [share])
         seen = np.flatnonzero(recorded.measured)
         self.first_measured = recorded.first + int(seen[0]) if seen.size else -1
@@ -221,24 +225,38 @@ class _Walk:
 
     def _eventful(self, plan: Plan) -> npt.NDArray[np.bool_]:
         """Slices at which an SLO that is well may not stay so: a long window near its threshold, or data missing."""
-        could = np.minimum(self.lengths[FRESH], np.arange(1, self.count + 1))
-        there: npt.NDArray[np.bool_] = self._everywhere(2, FRESH) < could
-        there |= self._everywhere(1, BUDGET) == 0
+        there = np.zeros(self.count, np.bool_)
+        if self.per > 1 or int(self.running[_MEASURED][-1]) < self.count:
+            could = np.minimum(self.lengths[FRESH], np.arange(1, self.count + 1))
+            there |= self._everywhere(_MEASURED, FRESH) < could
+        if not self.always:
+            there |= self._everywhere(1, BUDGET) == 0
         for pair, _window in enumerate(plan.windows):
             threshold = float(self.plans.threshold[0, pair]) * (1 - 1e-9)
-            bad = self._everywhere(0, 2 * pair + 1)
-            there |= (bad > 0) & (bad >= threshold * self._everywhere(1, 2 * pair + 1))
+            places = self._near(2 * pair + 1, threshold)
+            bad, total = self._over(0, places, 2 * pair + 1), self._over(1, places, 2 * pair + 1)
+            there[places[(bad > 0) & (bad >= threshold * total)]] = True
         return there
+
+    def _near(self, window: int, threshold: float) -> Ints:
+        """The slices at which the window may be over the threshold: the others are bounded together, stride by stride.
+
+        Within a stride no window holds more failures than all of them together, and none fewer events than they have
+        in common.
+        """
+        length = int(self.lengths[window])
+        stride = max(1, min(_STRIDE, length // 4))
+        begins = np.arange(0, self.count, stride)
+        ends = np.minimum(begins + stride, self.count)
+        most_bad = self.running[0][ends] - self.running[0][np.maximum(begins + 1 - length, 0)]
+        least = self.running[1][begins + 1] - self.running[1][np.maximum(ends - length, 0)]
+        near = np.flatnonzero((most_bad > 0) & (most_bad >= threshold * least))
+        places: Ints = (begins[near, None] + np.arange(stride)).ravel()
+        return places[places < self.count]
 
     def _everywhere(self, kind: int, window: int) -> Ints:
         """The sum over the window at every slice."""
-        if (window == BUDGET and self.since is not None) or (kind == _MEASURED and self.per > 1):
-            return self._over(kind, np.arange(self.count), window)
-        running, length = self.running[kind], int(self.lengths[window])  # the usual case, without picking places
-        sums = running[1:].copy()
-        if length < self.count:
-            sums[length:] -= running[1 : self.count + 1 - length]
-        return sums
+        return self._between(kind, 0, self.count, window)
 
     def next_eventful(self, at: int) -> int:
         """The next such slice, or the end."""
@@ -262,7 +280,7 @@ class _Walk:
         # One block is many instants: "now" is an array, as every other figure of a row is.
         verdicts = logic.decide(
             plans,
-            self._sums(times),
+            self._sums(start, end),
             logic.Previous(np.full(rows, state), np.full(rows, tier), nobody),
             lost=nobody,
             current=self.first + times,  # type: ignore[arg-type]  # see above
@@ -270,12 +288,28 @@ class _Walk:
         )
         return _index(verdicts.state, verdicts.tier)
 
-    def _sums(self, times: Ints) -> Sums:
-        bad, total, measured = (
-            np.stack([self._over(kind, times, window) for window in range(WINDOWS)], axis=1) for kind in range(3)
-        )
-        first = np.where(self.first + times >= self.first_measured, self.first_measured, -1)
-        return Sums(bad, total, measured, np.broadcast_to(self.lengths, (times.size, WINDOWS)), first)
+    def _sums(self, start: int, end: int) -> Sums:
+        found = np.empty((3, end - start, WINDOWS), np.int64)
+        for kind in range(3):
+            for window in range(WINDOWS):
+                found[kind, :, window] = self._between(kind, start, end, window)
+        slices = np.arange(self.first + start, self.first + end)
+        first = np.where(slices >= self.first_measured, self.first_measured, -1)
+        lengths = np.broadcast_to(self.lengths, (end - start, WINDOWS))
+        return Sums(found[0], found[1], found[2], lengths, first)
+
+    def _between(self, kind: int, start: int, end: int, window: int) -> Ints:
+        """The sum over the window at every slice of [start, end)."""
+        if (window == BUDGET and self.since is not None) or (kind == _MEASURED and self.per > 1):
+            return self._over(kind, np.arange(start, end), window)
+        running, length = self.running[kind], int(self.lengths[window])  # the usual case, without picking places
+        if not length:
+            return np.zeros(end - start, np.int64)
+        sums = running[start + 1 : end + 1].copy()
+        inside = max(length - 1 - start, 0)  # so many windows begin before the history does
+        if inside < sums.size:
+            sums[inside:] -= running[start + inside + 1 - length : end + 1 - length]
+        return sums
 
     def _over(self, kind: int, times: Ints, window: int) -> Ints:
         """The sum over the window that ends with each slice; 0 for a window that is not used."""
@@ -327,5 +361,8 @@ def _told(changes: Sequence[tuple[int, int]], walk: _Walk) -> list[Told]:
     return told
 
 
-def _running(values: npt.NDArray[np.int64]) -> Ints:
-    return np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
+def _running(values: npt.NDArray[Any]) -> Ints:
+    sums = np.empty(values.size + 1, np.int64)
+    sums[0] = 0
+    np.cumsum(values, dtype=np.int64, out=sums[1:])
+    return sums
