@@ -78,10 +78,14 @@ def _change_loops(db: Database, settings: Settings) -> list[Loop]:
 def _capacity_loops(db: Database, settings: Settings) -> list[Loop]:
     """Every night's forecasts, and those of services that something was just told about."""
     from watchbill.features.capacity import nightly, ramping
+    from watchbill.features.capacity.prometheus import DemandPuller
+    from watchbill.features.slo.prometheus import servers_of
 
     observer = Observer(settings.observer_base_url, Signer(settings.secret_keys))
+    puller = DemandPuller(db=db, servers=servers_of(settings.prometheus_urls))
     return [
         Loop("capacity-night", lambda: min(0, nightly.work_night(db, observer)), idle_seconds=10 * _MINUTE),
+        Loop("capacity-prometheus", puller.pull, idle_seconds=10 * _MINUTE),
         inside_loop("capacity", db, [nightly.ForecastService()], batch=10),
         *sending_loops("ramps", db, ramping.WatchRamp(observer), threads=1),
     ]

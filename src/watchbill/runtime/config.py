@@ -98,8 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prometheus_urls: Annotated[
         str | None,
         Meta(
-            description="Where objectives with `prometheus:` are measured: one URL, or name=url,name=url. Any server "
-            "that speaks Prometheus' query API: Mimir, Thanos, VictoriaMetrics."
+            description="Where objectives and demand with `prometheus:` are measured: one URL, or name=url,name=url. "
+            "Any server that speaks Prometheus' query API: Mimir, Thanos, VictoriaMetrics."
         ),
     ] = None
     secret_key: Annotated[

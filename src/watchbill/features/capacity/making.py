@@ -17,7 +17,7 @@ import numpy as np
 from watchbill.features import catalog
 from watchbill.features.capacity import forecast, heavier, reads
 from watchbill.features.capacity.calendar import holidays
-from watchbill.features.capacity.model import WHOLE, Stored
+from watchbill.features.capacity.model import WHOLE, Stored, no_forecast
 from watchbill.kernel.errors import Invalid
 
 HORIZON_HOURS = 14 * 24
@@ -142,11 +142,9 @@ def _one(
     tried: bool = False,
 ) -> Stored:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    empty = Stored(
-        service_id=service.id, operation=operation, kind=kind, made_at=now, first_at=today, step_seconds=3600,
-        point=[], low=[], high=[], peak=[], peak_high=[], burst=1.0, growth_per_week=0.0, days=len(mean) // 24,
-        coverage=None, mae=None, naive_coverage=None, naive_mae=None, notes=[], refused=None,
-    )  # fmt: skip
+    empty = no_forecast(
+        service_id=service.id, operation=operation, kind=kind, now=now, days=len(mean) // 24, why=None
+    )
     notes: list[str] = []
     free: frozenset[int] = frozenset()
     country = reads.declared_of(service).holidays

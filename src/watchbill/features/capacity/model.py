@@ -13,6 +13,23 @@ WHOLE = ""
 """The operation that stands for the service as a whole."""
 
 
+class Queries(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """PromQL for each measure, of one series whose value at an instant is the measure's; ``server`` is a name among
+    the servers of the settings."""
+
+    server: str = "default"
+    rate: str | None = None
+    concurrency: str | None = None
+    saturation: str | None = None
+
+    def by_kind(self) -> dict[Kind, str]:
+        """The queries that are given."""
+        given: dict[Kind, str | None] = {
+            "rate": self.rate, "concurrency": self.concurrency, "saturation": self.saturation
+        }  # fmt: skip
+        return {kind: query for kind, query in given.items() if query is not None}
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``spec.capacity`` of a service as stored. Rates are per second; the price is of one replica for a month."""
 
@@ -28,6 +45,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     holidays: str | None = None
     concurrency_per_replica: float | None = None
     saturation_limit: float = 1.0
+    prometheus: Queries | None = None
 
 
 class PeakEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -156,6 +174,16 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The error of the model that was tried and not taken, at the same origins; None: none was tried."""
     ahead: list[float | None] = []
     """Achieved coverage of the 90% interval one, three and seven days ahead."""
+
+
+def no_forecast(*, service_id: UUID, operation: str, kind: Kind, now: datetime, days: int, why: str | None) -> Stored:
+    """A forecast with nothing in it yet, or with the reason why there is none."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Stored(
+        service_id=service_id, operation=operation, kind=kind, made_at=now, first_at=today, step_seconds=3600,
+        point=[], low=[], high=[], peak=[], peak_high=[], burst=1.0, growth_per_week=0.0, days=days,
+        coverage=None, mae=None, naive_coverage=None, naive_mae=None, notes=[], refused=why,
+    )  # fmt: skip
 
 
 class Fanout(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,15 @@ Day = Annotated[
 ]
 
 
+class Demand(Part, frozen=True, kw_only=True):
+    """Demand that a Prometheus measures: PromQL of one series each, whose value at an instant is the measure's."""
+
+    server: Annotated[Text, Meta(description="A name in WATCHBILL_PROMETHEUS_URLS.")] = "default"
+    rate: Annotated[Text, Meta(description="Requests per second: sum(rate(http_requests_total[2m])).")] | None = None
+    concurrency: Annotated[Text, Meta(description="Requests at once: sum(http_server_active_requests).")] | None = None
+    saturation: Annotated[Text, Meta(description="How full the fullest replica is, 1 is full.")] | None = None
+
+
 class Capacity(Part, frozen=True, kw_only=True):
     """What the service carries and costs. Without ``perReplica`` a fitted load test says what a replica carries."""
 
@@ -51,6 +60,7 @@ class Capacity(Part, frozen=True, kw_only=True):
         Annotated[str, Meta(max_length=16, description="Public holidays that shape demand, such as DE or DE-BE.")]
         | None
     ) = None
+    prometheus: Demand | None = None
 
 
 class PeakEvent(Part, frozen=True, kw_only=True):
@@ -78,6 +88,14 @@ def check(bundle: Bundle, _world: World) -> Iterator[Problem]:
                 f"there are no public holidays for '{declared.holidays}'",
                 ("spec", "capacity", "holidays"),
                 "write a country and, where holidays differ, its part: DE, DE-BE, US-CA",
+            )
+        pulled = declared.prometheus if declared is not None else None
+        if pulled is not None and not (pulled.rate or pulled.concurrency or pulled.saturation):
+            yield service.problem(
+                "manifest.value",
+                "prometheus has no query",
+                ("spec", "capacity", "prometheus"),
+                "give rate, concurrency or saturation, or leave it out",
             )
         if declared is not None and declared.max_replicas is not None and declared.max_replicas < declared.min_replicas:
             yield service.problem(
