@@ -73,7 +73,7 @@ def seconds_per_slo() -> float | None:
 
 
 def _measured(url: str) -> float | None:
-    cycles = []
+    cycles: list[float] = []
     deadline = time.monotonic() + 60
     while len(cycles) < 4 and time.monotonic() < deadline:
         time.sleep(_EVERY)

@@ -179,9 +179,11 @@ def test_what_is_corrected_days_late_equals_a_refill(at, buckets, seed):
         known = np.where(measured, loaded, 0)
         history.load_old(rows=np.repeat(rows, old.size), slices=old, bad=known // 3, total=known, measured=measured)
         if corrected:
+            history.resum()
             now = np.where(measured, after, 0)[part].reshape(1, -1)
             history.replace_old(rows=rows, first=first, bad=now // 3, total=now, measured=measured[part].reshape(1, -1))
-        history.resum(rows)
+        else:
+            history.resum()
         found.append(history.sums(rows))
     for name in ("bad", "total", "measured", "first"):
         assert (getattr(found[0], name) == getattr(found[1], name)).all(), name

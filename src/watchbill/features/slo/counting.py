@@ -66,7 +66,9 @@ def count(
     """
     width = history.slice_seconds
     first, last = slice_of(start, width), slice_of(now, width)
-    first -= first % slicing.longest([definition.slo for definition in definitions], width)
+    whole = slicing.longest([definition.slo for definition in definitions], width)
+    first -= first % whole
+    last = max(last, min(last + -(last + 1) % whole, history.current))  # a time slice is judged as a whole
     begin, end = _at(first, width), _at(last + 1, width)
     counts = _read(source, definitions, begin, end, width, derive=derive)
     reported = source.reported(start=begin, end=end, slice_seconds=width)
@@ -159,8 +161,6 @@ def recount_old(
         history.replace_old(
             rows=rows, first=begin, bad=bad[:, part], total=total[:, part], measured=measured[:, part]
         )
-    if first <= last:
-        history.resum(rows)
 
 
 def _read(

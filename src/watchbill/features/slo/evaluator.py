@@ -40,8 +40,8 @@ _UNWRITTEN = timedelta(hours=2)
 """How far back a new observer writes the series: the one before may have ended in the midst of an hour."""
 _MOST_HOURS = 24
 """Once a minute counts are derived this far back; late spans correct them."""
-REREAD_EVERY, REREAD_FOR = timedelta(minutes=5), timedelta(hours=2)
-"""Spans later than that are derived beside us; their counts are read again this often, this far back."""
+REREAD_EVERY, REREAD_FOR, REREAD_PARTS = timedelta(minutes=1), timedelta(hours=2), 5
+"""Spans later than that are derived beside us; their counts are read again this far back, a part each time."""
 FRESH_FOR = timedelta(seconds=60)
 """Each time they are derived at least this far back."""
 GRACE_SECONDS = 15
@@ -82,6 +82,7 @@ class Evaluator:
         self._sent_at: datetime | None = None
         self._full_at: datetime | None = None
         self._reread_at: datetime | None = None
+        self._reread_part = 0
         self._series_at: datetime | None = None
         self._purged_at: datetime | None = None
 
@@ -201,23 +202,26 @@ class Evaluator:
             self._sampled = counting.count(
                 self.history, self.source, definitions.items, self._rows, start=now - back, now=now
             )
-            if self._reread_at is None or now - self._reread_at >= REREAD_EVERY:
-                counting.count(
-                    self.history,
-                    self.source,
-                    definitions.items,
-                    self._rows,
-                    start=now - REREAD_FOR,
-                    now=now,
-                    derive=False,
-                )
-                self._reread_at = now
+            self._reread_late(definitions, now)
             self._read_past(definitions, now)
         except Unavailable as error:
             log.warning("counts cannot be derived; states are frozen", why=error.problem.message)
             return
         if full:
             self._full_at = now
+
+    def _reread_late(self, definitions: Definitions, now: datetime) -> None:
+        """What was counted of the last two hours beside us; a part each minute, all of it after an absence."""
+        if self._reread_at is not None and now - self._reread_at < REREAD_EVERY:
+            return
+        absent = self._reread_at is None or now - self._reread_at > 3 * REREAD_EVERY
+        part = REREAD_FOR if absent else REREAD_FOR / REREAD_PARTS
+        self._reread_part = 0 if absent else (self._reread_part + 1) % REREAD_PARTS
+        until = now - part * self._reread_part
+        counting.count(
+            self.history, self.source, definitions.items, self._rows, start=until - part, now=until, derive=False
+        )
+        self._reread_at = now
 
     def _read_past(self, definitions: Definitions, now: datetime) -> None:
         """Take over what was counted of the past beside us: late spans, counts that were sent, old spans."""
