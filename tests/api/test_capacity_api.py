@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from watchbill.features import catalog, identity
+from watchbill.features import alerts, catalog, identity
 from watchbill.features.capacity import Fanout, Journey, measuring, nightly, ramping, usl
 from watchbill.features.telemetry import LoadStep, Observer
 from watchbill.manifest.applying import Options, apply_files
@@ -182,6 +182,14 @@ def test_a_ramp_is_watched_step_by_step_and_its_fit_is_kept(
         for at, (load, rate) in enumerate(rates)
     ]
     duty = ramping.WatchRamp(Observer("http://127.0.0.1:9", Signer(["k" * 32])))
+    with stocked.transaction() as tx:
+        # Somebody is paged for another service: that ends no ramp of this one.
+        integration = alerts.builtin_integration(tx, name="slo")
+        burning = alerts.Event(
+            identity="burn", action="trigger", title="store burns", severity="critical", urgency="page",
+            service="store", occurred_at=tx.now, delivery_id="1",
+        )  # fmt: skip
+        alerts.accept_events(tx, integration_id=integration.id, events=[burning])
     for outcome in ("the observer does not answer", seen[:3], seen):
         with stocked.transaction() as tx:
             row = DueRow(
@@ -196,3 +204,19 @@ def test_a_ramp_is_watched_step_by_step_and_its_fit_is_kept(
     detail = client.get("/api/v1/capacity/stock", headers=headers).json()
     assert detail["curve"]["capacity"] == pytest.approx(ended["capacity"])
     assert client.post(f"{path}/stop", headers=headers).status_code == 404
+
+    again = client.post(path, json=body, headers=headers).json()
+    with stocked.transaction() as tx:
+        event = msgspec.structs.replace(burning, identity="stock", title="stock burns", service="stock")
+        event = msgspec.structs.replace(event, delivery_id="2", occurred_at=tx.now)
+        alerts.accept_events(tx, integration_id=integration.id, events=[event])
+    assert client.post(f"{path}/stop?judge=true", headers=headers).json()["state"] == "watching"
+    with stocked.transaction() as tx:
+        row = DueRow(
+            id=1, kind=ramping.RAMP, subject=again["id"], payload={}, due_at=tx.now, attempts=0, lease=None
+        )
+        job = duty.prepare(tx, row)
+        assert job is not None
+        duty.settle(tx, row, job, seen[:3])
+    ended = client.get(path, headers=headers).json()[0]
+    assert (ended["state"], ended["reason"][:29]) == ("refused", "an alert came: stock burns; 3")

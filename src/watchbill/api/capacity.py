@@ -13,6 +13,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from watchbill.api.auth import with_teams
 from watchbill.api.changes import named
 from watchbill.api.given import GivenCaller, GivenDb
+from watchbill.api.oncall_views import acting_person
 from watchbill.api.slos import team_id_of
 from watchbill.features import capacity, catalog, identity
 from watchbill.features.capacity import Curve, Effect, Fit, Journey, Review, SignOff, State, Stored
@@ -94,12 +95,13 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A component of an event that somebody stands for."""
+    """A component of an event that somebody stands for; ``person`` is their login where a token of an admin signs."""
 
     team: str
     event: str
     service: str
     note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    person: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 
 @get("/capacity", sync_to_thread=True)
@@ -137,21 +139,37 @@ def review(caller: GivenCaller, db: GivenDb) -> list[Review]:
 
 @post("/capacity/review/sign", sync_to_thread=True, status_code=200)
 def sign(caller: GivenCaller, db: GivenDb, data: JSONBody[Signing]) -> SignOff:
-    """Sign a component off (members of the team that owns it, and admins; a person, never a token)."""
+    """Sign a component off: a member of the team that owns it, or an admin. A token signs in nobody's name but in that
+    of a member whom it names."""
     with db.transaction() as tx:
         service = named(tx, data.service)
         identity.require(with_teams(tx, caller), "respond", service.team_id)
-        if caller.person_id is None:
-            raise Forbidden("a component is signed off by a person", hint="sign in and sign it on the review page")
         return capacity.sign_off(
             tx,
             team_id=_team(tx, data.team),
             event=data.event,
             service=service,
-            person_id=caller.person_id,
+            person_id=_signer(tx, caller, data.person, service),
             note=data.note,
             actor=caller.actor,
         )
+
+
+def _signer(tx: Tx, caller: identity.Caller, login: str | None, service: catalog.Service) -> UUID:
+    if login is None:
+        if caller.person_id is None:
+            raise Forbidden(
+                "a component is signed off by a person",
+                field="person",
+                hint="sign it on the review page, or say with --person LOGIN whose signature it is",
+            )
+        return caller.person_id
+    person = acting_person(tx, caller, login)
+    if person.id != caller.person_id and service.team_id not in catalog.team_ids_of(tx, person_id=person.id):
+        raise Forbidden(
+            f"{login} is no member of the team that owns {service.name}", field="person", hint="name one who is"
+        )
+    return person.id
 
 
 @post("/capacity/review/withdraw", sync_to_thread=True, status_code=204)

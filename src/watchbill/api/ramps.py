@@ -7,13 +7,17 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from watchbill.api.auth import with_teams
 from watchbill.api.changes import named
 from watchbill.api.given import GivenCaller, GivenDb
 from watchbill.features import capacity, identity
 from watchbill.features.capacity import Ramp
+
+Judge = Annotated[
+    bool, QueryParameter(description="The load has ended: judge what was seen; without it, nothing is fitted.")
+]
 
 
 class NewRamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,11 +62,13 @@ def start(caller: GivenCaller, db: GivenDb, service: FromPath[str], data: JSONBo
 
 
 @post("/capacity/{service:str}/ramps/stop", sync_to_thread=True, status_code=200)
-def stop(caller: GivenCaller, db: GivenDb, service: FromPath[str]) -> Ramp:
-    """Stop looking at the ramp that is being watched."""
+def stop(caller: GivenCaller, db: GivenDb, service: FromPath[str], judge: Judge = False) -> Ramp:
+    """Stop looking at the ramp that is being watched, or say that its load has ended."""
     with db.transaction() as tx:
         found = named(tx, service)
         identity.require(with_teams(tx, caller), "respond", found.team_id)
+        if judge:
+            return capacity.finish_ramp(tx, service=found, actor=caller.actor)
         return capacity.stop_ramp(tx, service=found, actor=caller.actor)
 
 

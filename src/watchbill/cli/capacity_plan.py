@@ -294,13 +294,19 @@ def sign(
     service: Service,
     *,
     note: Annotated[str, typer.Option("--note", help="Needed where headroom is unknown or negative.")] = "",
+    person: Annotated[
+        str | None, typer.Option("--person", help="Who stands for it: a login of the owning team.")
+    ] = None,
     team: EventTeam = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Sign a component off before a peak event: you stand for it."""
+    """Sign a component off before a peak event: somebody of the owning team stands for it."""
     with Client.from_environment(home) as client:
-        body = {"team": _event_team(client, event, team), "event": event, "service": service, "note": note}
+        body = {
+            "team": _event_team(client, event, team), "event": event, "service": service, "note": note,
+            "person": person,
+        }  # fmt: skip
         made = client.post("/api/v1/capacity/review/sign", body)
     emit(made, json=json, table=lambda one: facts({
         "signed off": f"{service} for {event}", "headroom then": _percent(one["headroom"]), "note": one["note"] or "–",

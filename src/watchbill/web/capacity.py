@@ -114,6 +114,7 @@ def one_service(request: AnyRequest, web: GivenWeb, name: FromPath[str]) -> Resp
             ramps=capacity.ramps_of(screen.tx, service_id=service.id),
             fans=[(one, fan(screen, one, state if one.operation == capacity.WHOLE else None)) for one in stored],
             tight=tight,
+            may=identity.may(screen.caller, "respond", service.team_id),
             days=days_chart(capacity.event_outlook(screen.tx, service_id=service.id, kind=tight), state, events, tight),
         )
 

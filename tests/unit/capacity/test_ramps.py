@@ -77,6 +77,15 @@ def test_steps_that_fail_are_no_points_and_end_it() -> None:
     assert len(ended.points) == 3
 
 
+def test_an_alert_of_the_service_ends_it_and_what_was_seen_is_fitted() -> None:
+    loads = [1.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0]
+    assert ramps.judge(steps(loads[:3]), latency_ms=None, over=False).state == "watching"
+    ended = ramps.judge(steps(loads[:3]), latency_ms=None, over=False, alarm="an alert came: checkout burns")
+    assert ended.state == "refused"
+    assert ended.reason.startswith("an alert came: checkout burns; 3 of at least 6 loads")
+    assert ramps.judge(steps(loads), latency_ms=None, over=False, alarm="an alert came: x").state == "fitted"
+
+
 def test_silence_says_that_nothing_was_seen() -> None:
     ended = ramps.judge([], latency_ms=None, over=True)
     assert ended.state == "refused"

@@ -22,7 +22,7 @@ from watchbill.features.capacity.model import (
     State,
     Stored,
 )
-from watchbill.features.capacity.ramping import ramps_of, start_ramp, stop_ramp
+from watchbill.features.capacity.ramping import finish_ramp, ramps_of, start_ramp, stop_ramp
 from watchbill.features.capacity.ramps import Ramp, RampStep
 from watchbill.features.capacity.reads import (
     Review,
@@ -71,6 +71,7 @@ __all__ = [
     "declared_of",
     "event_outlook",
     "events_of",
+    "finish_ramp",
     "forecasts",
     "history",
     "journeys",

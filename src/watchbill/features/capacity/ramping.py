@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from watchbill.features import catalog
+from watchbill.features import alerts, catalog
 from watchbill.features.capacity import actions, ramps, reads, store, usl
 from watchbill.features.capacity.ramps import Ramp
 from watchbill.features.telemetry import GetLoad, LoadStep, Observer
@@ -116,6 +116,26 @@ def stop_ramp(tx: Tx, *, service: catalog.Service, actor: Actor) -> Ramp:
     return ramp(tx, id=one.id)
 
 
+def finish_ramp(tx: Tx, *, service: catalog.Service, actor: Actor) -> Ramp:
+    """The load has ended: judge what was seen, as soon as its last spans are there.
+
+    Raises:
+        NotFound: none is being watched.
+    """
+    one = next((each for each in ramps_of(tx, service_id=service.id) if each.state == "watching"), None)
+    if one is None:
+        raise NotFound(f"no ramp of {service.name} is being watched", hint="start one with `watchbill capacity ramp`")
+    if one.ends_at <= tx.now:
+        return one
+    _write(tx, one, {"ends_at": tx.now})
+    due.schedule(tx, kind=RAMP, subject=str(one.id), due_at=tx.now + _LATE)
+    ledger.append(
+        tx, name="capacity.ramp_shortened", actor=actor, subject=("service", service.id), team_id=service.team_id,
+        why="its load has ended", data={"ramp": str(one.id)},
+    )  # fmt: skip
+    return ramp(tx, id=one.id)
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask now; ``over`` is whether it is the last look."""
 
@@ -176,7 +196,7 @@ class WatchRamp:
                 self._end(tx, one, {"state": "refused", "reason": f"it could not be watched: {outcome}"})
             return
         steps = ramps.steps_of(outcome, step_seconds=one.step_seconds, replicas=one.replicas)
-        verdict = ramps.judge(steps, latency_ms=one.latency_ms, over=job.over)
+        verdict = ramps.judge(steps, latency_ms=one.latency_ms, over=job.over, alarm=_alarm_of(tx, one))
         written = {
             "state": verdict.state,
             "reason": verdict.reason,
@@ -203,6 +223,17 @@ class WatchRamp:
             tx, name="capacity.ramp_ended", actor=ledger.system("capacity"), subject=("service", service.id),
             team_id=service.team_id, why=written["reason"], data={"ramp": str(one.id), "state": written["state"]},
         )  # fmt: skip
+
+
+def _alarm_of(tx: Tx, one: Ramp) -> str | None:
+    """What somebody is paged for about this service since the ramp began, such as an objective that burns."""
+    (service,) = catalog.services(tx, ids=[one.service_id])
+    for alert in alerts.open_alerts(tx):
+        # An alert that came this second has the name only: its service is looked up when it is routed.
+        about = alert.service_id == one.service_id or alert.service_name in (service.name, service.telemetry_name)
+        if about and alert.urgency == "page" and alert.started_at >= one.started_at:
+            return f"an alert came: {alert.title}"
+    return None
 
 
 def _write(tx: Tx, one: Ramp, values: dict[str, Any]) -> None:

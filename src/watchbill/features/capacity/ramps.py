@@ -107,16 +107,19 @@ def points_of(steps: Sequence[RampStep]) -> list[tuple[float, float]]:
     return [(sum(n for n, _ in one) / len(one), sum(x for _, x in one) / len(one)) for one in groups]
 
 
-def judge(steps: Sequence[RampStep], *, latency_ms: float | None, over: bool) -> Verdict:
-    """Go on watching, enough, or no answer; ``over`` is whether its time is up.
+def judge(
+    steps: Sequence[RampStep], *, latency_ms: float | None, over: bool, alarm: str | None = None
+) -> Verdict:
+    """Go on watching, enough, or no answer; ``over`` is whether its time is up, ``alarm`` what somebody is paged for.
 
-    It is enough when the law's peak lies behind what was tested, when the latency that is asked for was passed, or when
-    requests fail.
+    It is enough when the law's peak lies behind what was tested, when the latency that is asked for was passed, when
+    requests fail, or when the service's own alerts say so: an objective that burns.
     """
     points = points_of(steps)
     failing = [one for one in steps[-3:] if one.failed > MOST_FAILED]
-    enough = over or len(failing) >= 2
+    enough = over or len(failing) >= 2 or alarm is not None
     why = "its time is up" if over else f"{100 * failing[-1].failed:.0f}% of the requests fail" if failing else ""
+    why = why if alarm is None else alarm
     if len(points) < usl.FEWEST:
         said = f"{len(points)} of at least {usl.FEWEST} loads were seen"
         if not steps:
@@ -125,7 +128,7 @@ def judge(steps: Sequence[RampStep], *, latency_ms: float | None, over: bool) ->
             return Verdict(state="watching", reason=said, points=tuple(points))
         return Verdict(state="refused", reason=f"{why}; {said}: no curve is fitted", points=tuple(points))
     try:
-        fitted = usl.fit(points)
+        fitted = usl.fit(points, bootstrap=False)
     except Invalid as error:
         state: RampState = "refused" if enough else "watching"
         return Verdict(state=state, reason=error.problem.message, points=tuple(points))
@@ -147,6 +150,7 @@ def judge(steps: Sequence[RampStep], *, latency_ms: float | None, over: bool) ->
         return Verdict(
             state="refused", reason=f"{why}; {error.problem.message}", fit=fitted, points=tuple(points)
         )
+    fitted = usl.fit(points)
     within = "" if latency_ms is None else f" within {latency_ms:g} ms"
     return Verdict(
         state="fitted",
