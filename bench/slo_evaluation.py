@@ -48,19 +48,18 @@ def run() -> list[Result]:
 class _Counted:
     """What the engine answers of every minute; asking it is not measured here."""
 
-    def __init__(self, ids: list[UUID]) -> None:
-        self.ids = ids
+    def __init__(self) -> None:
         self.seconds = 0.0
 
     def stored_counts(
         self, operations: Sequence[OperationMatch], *, start: datetime, end: datetime, slice_seconds: int
     ) -> list[SliceCount]:
         began = time.process_time()
-        minutes = [start + timedelta(seconds=at * slice_seconds) for at in range(int((end - start).total_seconds()) // slice_seconds)]
+        slices = sorted(self.reported(start=start, end=end, slice_seconds=slice_seconds))
         found = [
             SliceCount(operation_id=one, objective="a", slice_at=at, good=150.0, total=200.0, measured=True)
-            for one in self.ids
-            for at in minutes
+            for one in (match.operation_id for match in operations)
+            for at in slices
         ]
         self.seconds += time.process_time() - began
         return found
@@ -71,7 +70,8 @@ class _Counted:
         return Past()
 
     def reported(self, *, start: datetime, end: datetime, slice_seconds: int) -> set[datetime]:
-        return {start + timedelta(seconds=at * slice_seconds) for at in range(int((end - start).total_seconds()) // slice_seconds)}
+        count = int((end - start).total_seconds()) // slice_seconds
+        return {start + timedelta(seconds=at * slice_seconds) for at in range(count)}
 
 
 def _days_late(history: CountHistory, ids: list[UUID], plan: Plan, rows: Ints, now: int) -> float:
@@ -100,7 +100,7 @@ def _days_late(history: CountHistory, ids: list[UUID], plan: Plan, rows: Ints, n
         )
         for one in ids
     ]
-    source = _Counted(ids)
+    source = _Counted()
     at = epoch + timedelta(minutes=now) - timedelta(days=9)
     before = int(history.sums(rows[:1]).bad[0, BUDGET])
     began = time.process_time()

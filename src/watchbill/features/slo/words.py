@@ -128,12 +128,16 @@ def _firing(slo: Slo, facts: Facts) -> str:
     reset = seconds_to_reset(
         short_seconds=hot.short_seconds, threshold=limit, error_ratio=(hot.short_burn or 0.0) * share
     )
+    ends = (
+        f"If failures stopped now, it would end in about {rough_duration(timedelta(seconds=max(reset, 1)))}."
+        if facts.fresh
+        else "The newest data is missing: it keeps firing until new requests are seen to succeed."
+    )
     only_one = f" {_too_few(facts.few)}, so it is a ticket and nobody is paged." if facts.single else ""
     return (
         f"{_percent((hot.long_burn or 0.0) * share)} of requests {failed} in the last {_span(hot.long_seconds)} and"
         f" {_percent((hot.short_burn or 0.0) * share)} in the last {_span(hot.short_seconds)}; over {_percent(limit)}"
-        f" is a {hot.tier}. That burns the budget {_rate(hot.long_burn)} as fast as it lasts.{only_one}"
-        f" If failures stopped now, it would end in about {rough_duration(timedelta(seconds=max(reset, 1)))}."
+        f" is a {hot.tier}. That burns the budget {_rate(hot.long_burn)} as fast as it lasts.{only_one} {ends}"
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Shared memory, where there is any: bodies on their way into the embedded engine never touch the disk.
 _SPOOL = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - files there are 0600
 
+ANSWER_SECONDS = 60.0
+"""A server that takes longer to answer is away."""
+
 
 class Engine:
     """Two connections: one that writes telemetry, one that asks, so that a slow question delays no insert.
@@ -59,7 +62,7 @@ class Engine:
                     settings={"session_timezone": "UTC"},
                     autogenerate_session_id=False,
                     connect_timeout=5,
-                    send_receive_timeout=60,
+                    send_receive_timeout=ANSWER_SECONDS,
                 )
             client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
             client.database = self.database
@@ -148,6 +151,26 @@ def _spooled(payload: bytes) -> Iterator[str]:
 # ClickHouse's error codes for data that no retry can save: CANNOT_PARSE_*, ATTEMPT_TO_READ_AFTER_EOF and kin.
 _UNPARSABLE = {6, 27, 32, 33, 38, 41, 72, 117, 434, 444}
 
+# It answers, and refuses: what it takes to be let in, by ClickHouse's error codes.
+_REFUSED = (
+    (
+        {192, 193, 194, 516},  # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
+        "does not let Watchbill in",
+        "check the user and the password in WATCHBILL_TELEMETRY_URL (percent-encoded), then restart the observer",
+    ),
+    (
+        {164, 497},  # READONLY, ACCESS_DENIED
+        "does not allow it",
+        "grant the user SELECT, INSERT, CREATE TABLE and ALTER on the database of WATCHBILL_TELEMETRY_URL: counts are"
+        " kept beside the spans",
+    ),
+    (
+        {60, 81},  # UNKNOWN_TABLE, UNKNOWN_DATABASE
+        "misses a table",
+        "restart the observer: at its start it makes what is absent. Counts of before are not in a new table",
+    ),
+)
+
 
 def _translated(error: Exception, where: str) -> Exception:
     if isinstance(error, WatchbillError):
@@ -167,6 +190,9 @@ def _translated(error: Exception, where: str) -> Exception:
             hint="stop the other `watchbill up` (or observer) of this home: the embedded engine has one owner. "
             "Otherwise check that the folder is writable and the disk has room",
         )
+    for codes, said, hint in _REFUSED:
+        if code in codes:
+            return Unavailable(f"the telemetry engine {where} {said}: {first_line}", hint=hint)
     return Unavailable(
         f"the telemetry engine {where} does not answer: {first_line}",
         hint="watch its log and its disk; the observer goes on when it is back",
