@@ -16,7 +16,7 @@ from watchbill.features.slo.metrics import MetricCounter
 from watchbill.features.slo.probes import Get, Prober
 from watchbill.features.slo.prometheus import PrometheusPuller, servers_of
 from watchbill.features.telemetry import GroupCommit, LateSpans, TelemetryStore
-from watchbill.kernel.errors import SetupError, Unauthenticated, WatchbillError
+from watchbill.kernel.errors import SetupError, Unauthenticated, Unavailable, WatchbillError
 from watchbill.processes.compose import Background, Context, Parts
 from watchbill.processes.otlp import KnownKeys, Limits, OtlpReceiver, Verify
 from watchbill.processes.questions import Questions
@@ -39,7 +39,11 @@ def build(context: Context) -> Parts:
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(scratch)
     store = TelemetryStore(settings.telemetry_store_url)
-    store.ensure_schema(settings.retention_days)
+    try:
+        store.ensure_schema(settings.retention_days)
+    except Unavailable as error:
+        # Watching goes on: states freeze, and whoever owns ClickHouse hears of it. Its tables are made when it answers.
+        log.warning("the telemetry engine is away at the start", why=error.problem.message)
     commit = GroupCommit(store)
     late = LateSpans()
     limits = Limits(retention=timedelta(days=settings.retention_days))

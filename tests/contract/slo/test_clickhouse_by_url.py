@@ -145,6 +145,20 @@ def test_tables_that_somebody_dropped_freeze_until_the_next_start_makes_them(
     assert again.state in ("ok", "recovering")
 
 
+def test_a_server_that_is_away_at_the_start_gets_its_tables_when_it_is_back(
+    server: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = TelemetryStore(server.url(f"later_{uuid4().hex[:8]}"))
+    monkeypatch.setattr(server, "overloaded", True)
+    for ask in (store.ensure_schema, store.ping, lambda: store.insert_traces([spans(1, at=BEGIN)])):
+        with pytest.raises(Unavailable, match="Too many simultaneous queries"):
+            ask()
+    monkeypatch.undo()
+    store.insert_traces([spans(3, at=BEGIN)])
+    assert store.engine.rows("SELECT count() FROM otel_traces") == [(3,)]
+    store.close()
+
+
 def test_nobody_listens_at_the_url(database_url: str) -> None:
     away = TelemetryStore("clickhouse://watchbill:hidden@127.0.0.1:9/telemetry")
     with pytest.raises(Unavailable) as gone:

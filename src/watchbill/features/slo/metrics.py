@@ -1,4 +1,4 @@
-"""Counts from the counters that services send by OTLP, whoever filled the table: we, or a Collector of one's own.
+"""Counts from the counters and gauges that services send by OTLP, whoever filled the table: we, or their Collector.
 
 A table of somebody else does not say what is new in it, so the newest slices are counted again every time, a day every
 hour, and everything once after a start: late points correct the past. Only slices that changed are written.
@@ -39,6 +39,20 @@ class CounterSource(CountSink, Protocol):
         slice_seconds: int,
     ) -> list[telemetry.CounterCount]:
         """The slices of ``[start, end)`` in which something was measured."""
+        ...
+
+    def level_counts(
+        self,
+        match: telemetry.OperationMatch,
+        *,
+        level: telemetry.MetricSelector,
+        at_most: float | None,
+        at_least: float | None,
+        start: datetime,
+        end: datetime,
+        slice_seconds: int,
+    ) -> list[telemetry.CounterCount]:
+        """One event for each slice of ``[start, end)`` in which the level is known."""
         ...
 
 
@@ -89,18 +103,39 @@ class MetricCounter:
     ) -> None:
         at = telemetry.slice_start(start, self._width)
         # A point may be dated a little ahead of our clock; its slice is counted when it has come.
-        end = telemetry.slice_start(now, self._width) + timedelta(seconds=self._width)
+        # A level is known of a slice only when that is over.
+        ahead = timedelta(seconds=0 if source.gauge is not None else self._width)
+        end = telemetry.slice_start(now, self._width) + ahead
         while at < end:
             until = min(at + _PART, end)
-            found = self._source.counter_counts(
-                match, total=source.total, good=source.good, bad=source.bad, start=at, end=until,
-                slice_seconds=self._width,
-            )
-            self._write(slo_id, match, found)
+            self._write(slo_id, match, self._read(match, source, at, until))
             at = until
         written = self._written[slo_id]
         for old in [slice_at for slice_at in written if slice_at < now - _DAY - NEWEST]:
             del written[old]
+
+    def _read(
+        self, match: telemetry.OperationMatch, source: MetricSource, start: datetime, end: datetime
+    ) -> list[telemetry.CounterCount]:
+        if source.gauge is not None:
+            return self._source.level_counts(
+                match,
+                level=source.gauge,
+                at_most=source.at_most,
+                at_least=source.at_least,
+                start=start,
+                end=end,
+                slice_seconds=self._width,
+            )
+        return self._source.counter_counts(
+            match,
+            total=source.total,
+            good=source.good,
+            bad=source.bad,
+            start=start,
+            end=end,
+            slice_seconds=self._width,
+        )
 
     def _write(
         self, slo_id: UUID, match: telemetry.OperationMatch, found: Sequence[telemetry.CounterCount]

@@ -48,11 +48,17 @@ class ProbeSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 class MetricSource(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="metric", omit_defaults=True):
-    """Counters that the operation's own service sends by OTLP: two of total, good and bad."""
+    """Counters that the operation's own service sends by OTLP: two of total, good and bad.
+
+    Or a ``gauge``: a slice is good when it stays within its bounds.
+    """
 
     total: MetricSelector | None = None
     good: MetricSelector | None = None
     bad: MetricSelector | None = None
+    gauge: MetricSelector | None = None
+    at_most: float | None = None
+    at_least: float | None = None
 
 
 Source = PrometheusSource | PushedSource | ProbeSource | MetricSource

@@ -124,6 +124,7 @@ def _firing(slo: Slo, facts: Facts) -> str:
         )
     share = float(slo.budget_share)
     limit = hot.factor * share
+    events = f"slices of {_span(slo.unit_seconds)}" if slo.unit_seconds else "requests"
     failed = "failed" if slo.threshold_ms is None else f"failed or took over {_milliseconds(slo.threshold_ms)}"
     reset = seconds_to_reset(
         short_seconds=hot.short_seconds, threshold=limit, error_ratio=(hot.short_burn or 0.0) * share
@@ -135,7 +136,7 @@ def _firing(slo: Slo, facts: Facts) -> str:
     )
     only_one = f" {_too_few(facts.few)}, so it is a ticket and nobody is paged." if facts.single else ""
     return (
-        f"{_percent((hot.long_burn or 0.0) * share)} of requests {failed} in the last {_span(hot.long_seconds)} and"
+        f"{_percent((hot.long_burn or 0.0) * share)} of {events} {failed} in the last {_span(hot.long_seconds)} and"
         f" {_percent((hot.short_burn or 0.0) * share)} in the last {_span(hot.short_seconds)}; over {_percent(limit)}"
         f" is a {hot.tier}. That burns the budget {_rate(hot.long_burn)} as fast as it lasts.{only_one} {ends}"
     )

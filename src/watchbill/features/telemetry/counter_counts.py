@@ -35,14 +35,14 @@ _OLDER_SECONDS = 86_400
 
 _SORTED = "arraySort(arrayZip(mapKeys({0}), mapValues({0})))"
 _RESOURCE = f"cityHash64(ServiceName, {_SORTED.format('ResourceAttributes')})"
-_STREAM = f"cityHash64({_RESOURCE}, ScopeName, ScopeVersion, MetricName, {_SORTED.format('Attributes')})"
-_MINE = f"ServiceName = {{service:String}} AND MetricName IN {{names:Array(String)}} AND {ENVIRONMENT} = {{env:String}}"
+STREAM = f"cityHash64({_RESOURCE}, ScopeName, ScopeVersion, MetricName, {_SORTED.format('Attributes')})"
+MINE = f"ServiceName = {{service:String}} AND MetricName IN {{names:Array(String)}} AND {ENVIRONMENT} = {{env:String}}"
 _START = "toUnixTimestamp64Nano(toDateTime64(StartTimeUnix, 9))"
-_AT = "toUnixTimestamp64Nano(toDateTime64(TimeUnix, 9))"
+POINT_AT = "toUnixTimestamp64Nano(toDateTime64(TimeUnix, 9))"
 _LIFE = f"if(AggregationTemporality = 1, -1, {_START})"
 
 
-def _selected(selector: MetricSelector | None, prefix: str, parameters: dict[str, object]) -> str:
+def selected(selector: MetricSelector | None, prefix: str, parameters: dict[str, object]) -> str:
     """Whether a point is one of the selector's; keys and values travel as parameters."""
     if selector is None:
         return "0"
@@ -89,7 +89,7 @@ def counter_counts(
         "older": first - LOOK_BACK_SECONDS - _OLDER_SECONDS,
         "width": slice_seconds,
     }
-    flags = [_selected(one, name, parameters) for one, name in ((total, "t"), (good, "g"), (bad, "b"))]
+    flags = [selected(one, name, parameters) for one, name in ((total, "t"), (good, "g"), (bad, "b"))]
     rows = engine.rows(_sql(flags), parameters)
     return [_count(row, total=total is not None, by_good=good is not None) for row in rows]
 
@@ -112,11 +112,11 @@ def _sql(flags: Sequence[str]) -> str:
     edge = "intDiv(added * toInt128({0} - since), toInt128(at - since))"
     return f"""
 WITH points AS (
-    SELECT {_RESOURCE} AS resource, {_STREAM} AS stream, {_LIFE} AS life, {_START} AS start, {_AT} AS at,
+    SELECT {_RESOURCE} AS resource, {STREAM} AS stream, {_LIFE} AS life, {_START} AS start, {POINT_AT} AS at,
         toInt128(if(AggregationTemporality = 1, round(Value), floor(Value))) AS events,
         {is_total} AS is_total, {is_good} AS is_good, {is_bad} AS is_bad
     FROM otel_metrics_sum
-    WHERE {_MINE} AND IsMonotonic AND bitAnd(Flags, 1) = 0 AND isFinite(Value) AND Value >= 0 AND Value < 1e15
+    WHERE {MINE} AND IsMonotonic AND bitAnd(Flags, 1) = 0 AND isFinite(Value) AND Value >= 0 AND Value < 1e15
         AND TimeUnix >= toDateTime({{near:UInt32}}, 'UTC') AND TimeUnix < toDateTime({{far:UInt32}}, 'UTC')
     ORDER BY at, events DESC
     LIMIT 1 BY stream, start, at
@@ -125,8 +125,8 @@ WITH points AS (
         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS export_before
     FROM (SELECT DISTINCT resource, at FROM points)
 ), older AS (
-    SELECT DISTINCT {_STREAM} AS stream, {_LIFE} AS life FROM otel_metrics_sum
-    WHERE {_MINE} AND TimeUnix >= toDateTime({{older:UInt32}}, 'UTC') AND TimeUnix < toDateTime({{near:UInt32}}, 'UTC')
+    SELECT DISTINCT {STREAM} AS stream, {_LIFE} AS life FROM otel_metrics_sum
+    WHERE {MINE} AND TimeUnix >= toDateTime({{older:UInt32}}, 'UTC') AND TimeUnix < toDateTime({{near:UInt32}}, 'UTC')
 )
 SELECT intDiv(number * {width}, 1000000000) AS slice, sumIf(in_slice, is_total), sumIf(in_slice, is_good),
     sumIf(in_slice, is_bad)

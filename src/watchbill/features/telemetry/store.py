@@ -13,6 +13,7 @@ from watchbill.features.telemetry import (
     counter_counts,
     counts,
     evidence,
+    level_counts,
     metric_counts,
     questions,
     schema,
@@ -55,6 +56,7 @@ class TelemetryStore:
         self._now_ns = now_ns
         self._version = 0
         self._columns: dict[str, frozenset[str]] = {}
+        self._awaited_ttl_days: int | None = None
         self._revision = ""
         self._revision_until_ns = 0
         self._deriving = threading.Lock()
@@ -62,7 +64,11 @@ class TelemetryStore:
         self._past = PastCounts()
 
     def ensure_schema(self, ttl_days: int = 30) -> None:
-        """Create what is absent; leave what exists, whoever made it, as it is."""
+        """Create what is absent; leave what exists, whoever made it, as it is.
+
+        Where the engine is away, the next `ping` or insert that reaches it does so.
+        """
+        self._awaited_ttl_days = ttl_days
         for statement in schema.statements(ttl_days, max(ttl_days, _COUNTS_DAYS)):
             self.engine.command(statement)
         found: dict[str, set[str]] = {}
@@ -71,6 +77,7 @@ class TelemetryStore:
         ):
             found.setdefault(table, set()).add(name)
         self._columns = {table: frozenset(found[table]) for table in schema.TABLES}
+        self._awaited_ttl_days = None
 
     def insert_traces(self, requests: Sequence[bytes]) -> Inserted:
         """Store serialized ``ExportTraceServiceRequest``s in one durable insert."""
@@ -85,6 +92,7 @@ class TelemetryStore:
         return self._insert([f"otel_metrics_{kind}" for kind in kinds], requests)
 
     def _insert(self, tables: Sequence[str], requests: Sequence[bytes]) -> Inserted:
+        self._make_awaited()
         payload = b"".join(part for request in requests for part in (_varint(len(request)), request))
         for table in tables:
             self.engine.insert_select(
@@ -302,6 +310,30 @@ class TelemetryStore:
             slice_seconds=slice_seconds,
         )
 
+    def level_counts(
+        self,
+        match: OperationMatch,
+        *,
+        level: MetricSelector,
+        at_most: float | None,
+        at_least: float | None,
+        start: datetime,
+        end: datetime,
+        slice_seconds: int,
+    ) -> list[CounterCount]:
+        """Whether a level of the service stayed within its bounds in ``[start, end)`` (`level_counts.level_counts`)."""
+        return level_counts.level_counts(
+            self.engine,
+            service_name=match.service_name,
+            environment=match.environment,
+            level=level,
+            at_most=at_most,
+            at_least=at_least,
+            start=start,
+            end=end,
+            slice_seconds=slice_seconds,
+        )
+
     def put_names(self, rows: Sequence[Mapping[str, object]], *, slice_seconds: int) -> None:
         """Write what each SLO is called, for readers of the counts; what is not among them is not ``live`` any more."""
         self._version = version = max(self._version + 1, self._now_ns())
@@ -430,6 +462,12 @@ class TelemetryStore:
     def ping(self) -> None:
         """Return when the engine answers; raise ``Unavailable`` when it does not."""
         self.engine.rows("SELECT 1")
+        self._make_awaited()
+
+    def _make_awaited(self) -> None:
+        """Make the tables that could not be made at the start."""
+        if self._awaited_ttl_days is not None:
+            self.ensure_schema(self._awaited_ttl_days)
 
     def close(self) -> None:
         """Let go of the engine."""

@@ -99,13 +99,15 @@ def _indicator(slo: Slo, name: str, match: Mapping[str, Any]) -> Indicator:
     if isinstance(source, ProbeSource):
         spec = {"probe": {"url": source.url} | ({} if source.status is None else {"status": source.status})}
     elif isinstance(source, MetricSource):
-        counters = {"total": source.total, "good": source.good, "bad": source.bad}
+        counters = {"total": source.total, "good": source.good, "bad": source.bad, "gauge": source.gauge}
+        bounds = {"atMost": source.at_most, "atLeast": source.at_least}
         spec = {
             "metric": {
                 word: {"name": one.name, "where": {match.key: list(match.values) for match in one.where}}
                 for word, one in counters.items()
                 if one is not None
             }
+            | {word: bound for word, bound in bounds.items() if bound is not None}
         }
     elif isinstance(source, PushedSource):
         spec = {"pushed": True}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -66,11 +68,17 @@ class Counter(Part, frozen=True, kw_only=True):
 
 
 class Metric(Part, frozen=True, kw_only=True):
-    """Monotonic counters that the service sends by OTLP: two of total, good and bad."""
+    """Monotonic counters that the service sends by OTLP: two of total, good and bad. Or a gauge within its bounds."""
 
     total: Counter | None = None
     good: Counter | None = None
     bad: Counter | None = None
+    gauge: Annotated[
+        Counter | None,
+        Meta(description="A level, such as a queue's depth. Minutes are counted, and good is one in which it held."),
+    ] = None
+    at_most: Annotated[float | None, Meta(description="The most that the gauge may be.")] = None
+    at_least: Annotated[float | None, Meta(description="The least that the gauge may be.")] = None
 
 
 class TimeSlices(Part, frozen=True, kw_only=True):
@@ -154,14 +162,8 @@ def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Ob
             (*path, sources[1]),
             "keep one of them",
         )
-    counted = objective.metric
-    if counted is not None and sum(one is not None for one in (counted.total, counted.good, counted.bad)) != 2:
-        yield item.problem(
-            "manifest.conflict",
-            "metric needs exactly two of total, good and bad",
-            (*path, "metric"),
-            "say which counter has all events and which the good (or bad) ones",
-        )
+    if objective.metric is not None:
+        yield from _wrong_metric(item, path, objective.metric, timed=objective.threshold is not None)
     pulled = objective.prometheus
     if pulled is not None and (pulled.good is None) == (pulled.bad is None):
         yield item.problem(
@@ -208,6 +210,51 @@ def _wrong_measure(item: ServiceItem, path: tuple[str | int, ...], objective: Ob
             f"a time slice of {slices.length} is not whole minutes from 1m to 15m",
             (*path, "timeSlices", "length"),
             "5m is usual",
+        )
+
+
+def _wrong_metric(
+    item: ServiceItem, objective_path: tuple[str | int, ...], counted: Metric, *, timed: bool
+) -> Iterator[Problem]:
+    path = (*objective_path, "metric")
+    counters = sum(one is not None for one in (counted.total, counted.good, counted.bad))
+    bounds = [one for one in (counted.at_least, counted.at_most) if one is not None]
+    if counted.gauge is None:
+        if counters != 2:
+            yield item.problem(
+                "manifest.conflict",
+                "metric needs exactly two of total, good and bad (or a gauge)",
+                path,
+                "say which counter has all events and which the good (or bad) ones",
+            )
+        if bounds:
+            yield item.problem(
+                "manifest.conflict",
+                "atMost and atLeast are bounds of a gauge, and there is none",
+                path,
+                "name the gauge, or leave the bounds out: a counter is a number of events",
+            )
+        return
+    if counters:
+        yield item.problem(
+            "manifest.conflict",
+            "a gauge is a level, not a number of events: it cannot stand beside total, good or bad",
+            (*path, "gauge"),
+            "keep the gauge with its bounds, or the counters",
+        )
+    if timed:
+        yield item.problem(
+            "manifest.conflict",
+            "a gauge is no duration of an answer, so threshold says nothing of it",
+            (*objective_path, "threshold"),
+            "write the bound as atMost, in the gauge's own unit",
+        )
+    if not bounds or not all(isfinite(one) for one in bounds) or bounds != sorted(bounds):
+        yield item.problem(
+            "manifest.value",
+            "no value of the gauge says when it is good" if not bounds else "no value is within the gauge's bounds",
+            (*path, "gauge"),
+            "write atMost: 100 (or atLeast; or both, the lower one as atLeast)",
         )
 
 
@@ -272,6 +319,9 @@ def _measure(written: Objective) -> slo.Measure | None:
             total=_selector(written.metric.total),
             good=_selector(written.metric.good),
             bad=_selector(written.metric.bad),
+            gauge=_selector(written.metric.gauge),
+            at_most=written.metric.at_most,
+            at_least=written.metric.at_least,
         )
     elif written.probe is not None:
         source = slo.ProbeSource(**msgspec.structs.asdict(written.probe))
@@ -281,6 +331,8 @@ def _measure(written: Objective) -> slo.Measure | None:
     calendar = None if written.calendar is None else calendar_of(written.calendar)
     burn_in = None if written.burn_in is None else int(parse_duration(written.burn_in).total_seconds())
     slices = written.time_slices
+    if slices is None and written.metric is not None and written.metric.gauge is not None:
+        slices = TimeSlices(target=Decimal(100))  # a level is judged by the minute, however fine slices are
     if slices is None:
         made = slo.Measure(
             source=source, alerts=alerts, calendar=calendar, burn_in_seconds=burn_in, degraded=written.degraded
