@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,11 +74,22 @@ def fit(
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}", place=str(path), hint="check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path} cannot be read: {error}", place=str(path), hint="give a text file") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(
+            f"{path} is no text",
+            place=str(path),
+            hint="Gatling's simulation.log of 3.12 and later is none: give js/stats.json",
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise Invalid(
+            f"{path} cannot be read: {error}", place=str(path), hint="give a text file, or one of gzip"
+        ) from error
 
 
 def _fitted(answer: dict[str, Any]) -> RenderableType:

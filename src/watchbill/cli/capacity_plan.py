@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,6 +109,12 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
     hours = dict(_hours(path))
     start, end = min(hours), max(hours)
     count = int((end - start).total_seconds() // 3600) + 1
+    if count > _MOST_HOURS:
+        raise Invalid(
+            f"{path} spans {count // 24:,} days",
+            place=str(path),
+            hint="is one of its dates wrong? Five years are the most",
+        )
     values = np.full(count, np.nan)
     for at, value in hours.items():
         values[int((at - start).total_seconds() // 3600)] = value
@@ -130,12 +137,17 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
     return {"service": str(path), "state": None, "forecasts": [one]}
 
 
+_MOST_HOURS = 5 * 366 * 24
+
+
 def _hours(path: Path) -> list[tuple[datetime, float]]:
     """(whole hour, value) of a CSV; values of one hour are averaged."""
     try:
         text = path.read_text("utf-8")
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}", place=str(path), hint="check the path") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} is no text", place=str(path), hint="give CSV of hour,value in UTF-8") from error
     found: dict[datetime, list[float]] = {}
     for line, row in enumerate(csv.reader(text.splitlines()), start=1):
         try:
@@ -251,7 +263,8 @@ def push(
     home: Home = None,
 ) -> None:
     """Push a demand that is measured elsewhere."""
-    hours = [{"at": at, "mean": value} for at, value in _hours(file)]
+    # What is no number is a gap: it is left out.
+    hours = [{"at": at, "mean": value} for at, value in _hours(file) if math.isfinite(value)]
     days = 0
     with Client.from_environment(home) as client:
         for first in range(0, len(hours), 5000):

@@ -160,3 +160,18 @@ def test_days_before_the_first_that_is_judged_teach_the_intervals() -> None:
     """Judged over its last two weeks alone, a series still has four weeks of scores behind it."""
     (told,) = forecasting.compare(week_shaped(10), start_at=MONDAY, step_seconds=3600, rivals=[], since=8 * 168)
     assert told.days == 14
+
+
+def test_what_comes_only_now_and_then_is_no_peak_of_zero() -> None:
+    """A batch every 31 hours: the median hour is idle, the busiest moment of a day is not."""
+    told = made((np.arange(8 * 168) % 31 == 0).astype(float))
+    assert (told.peak_high[:7] > 0.9).all()
+
+
+def test_few_days_give_a_wider_peak_than_many_of_the_same_kind() -> None:
+    spreads = [
+        [np.median(told.peak_high[:5] / told.peak[:5]) for told in (made(values[-14 * 24 :]), made(values))]
+        for values in (week_shaped(12, seed=seed, noise=0.05) for seed in range(4))
+    ]
+    short, long = np.mean(spreads, axis=0)
+    assert short > 1.03 * long

@@ -85,3 +85,17 @@ def test_a_night_tries_a_bounded_number_and_those_that_took_it_every_night(monke
     assert (first, sum(slow.take(one, None) for one in ids)) == (4, 1), "thirty seconds hold five trials of six"
     monkeypatch.setattr(heavier, "installed", lambda: False)
     assert not heavier.Trials(1, 0).take(ids[0], "decomposed")
+
+
+def test_a_spike_and_a_short_outage_are_no_season_and_no_level() -> None:
+    pytest.importorskip("statsmodels")
+    hours = np.arange(8 * 168)
+    noise = np.exp(0.05 * np.random.default_rng(2).standard_normal(len(hours)))
+    calm = 100 * (1 + 0.5 * np.sin(2 * np.pi * hours / 24)) * noise
+    slot = np.arange(9 * 168) % 168
+    plain, _ = heavier.Decomposed(calm, slot, 24)(len(calm), len(calm) + 168)
+    odd = calm.copy()
+    odd[-150] *= 50
+    odd[-10:] = 0
+    told, _ = heavier.Decomposed(odd, slot, 24)(len(odd), len(odd) + 168)
+    assert np.abs(told / plain - 1).max() < 0.2

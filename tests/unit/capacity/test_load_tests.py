@@ -56,6 +56,8 @@ def test_summaries_of_k6_are_one_point_each() -> None:
 
     found = load_tests.read_all([("b.json", summary(4, 80.0)), ("a.json", summary(2, 45.0))])
     assert found.points == ((2.0, 45.0), (4.0, 80.0))
+    exported = {"metrics": {"vus": {"max": 4}, "http_reqs": {"rate": 80.0}, "http_req_failed": {"value": 0.25}}}
+    assert load_tests.read(json.dumps(exported), name="c.json").points == ((4.0, 60.0),)
 
 
 def test_history_of_locust() -> None:
@@ -78,6 +80,34 @@ def test_jtl_of_jmeter() -> None:
     found = load_tests.read("\n".join(lines), name="run.jtl")
     assert found.format == "jmeter"
     _near(found.points)
+
+
+def test_jtl_of_jmeter_as_xml_counts_the_samples_of_a_transaction_and_not_what_a_page_draws() -> None:
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<testResults version="1.2">']
+    for second, users, requests in _ramp():
+        for at in range(requests // 2):
+            ms = 1_700_000_000_000 + second * 1000 + at * 2000 // requests
+            one = f't="5" ts="{ms}" s="true" lb="home" rc="200" ng="{users}" na="{users}"'
+            drawn = f'<httpSample {one}><httpSample {one}/><assertionResult/></httpSample>'
+            lines.append(f'<sample {one}>{drawn}<httpSample {one}/></sample>')
+        lines.append(f'<httpSample t="5" ts="{ms}" s="false" lb="home" rc="500" ng="{users}" na="{users}"/>')
+    found = load_tests.read("\n".join([*lines, "</testResults>"]), name="run.jtl")
+    assert found.format == "jmeter"
+    _near(found.points)
+    for broken, says in (("<testResults><sample", "not XML"), ("<html/>", "root"), ("<!DOCTYPE x><a/>", "entities")):
+        with pytest.raises(Invalid, match=says):
+            load_tests.read(broken, name="run.jtl")
+
+
+def test_a_transaction_of_jmeter_is_not_counted_beside_its_samples() -> None:
+    lines = ["timeStamp,elapsed,label,responseCode,responseMessage,success,grpThreads,allThreads"]
+    for second, users, requests in _ramp():
+        for at in range(requests):
+            ms = 1_700_000_000_000 + second * 1000 + at * 1000 // requests
+            lines.append(f"{ms},5,home,200,OK,true,{users},{users}")
+        said = '"Number of samples in transaction : 2, number of failing samples : 0"'
+        lines += [f"{ms},9,buy,200,{said},true,{users},{users}"] * (requests // 2)
+    _near(load_tests.read("\n".join(lines), name="run.jtl").points)
 
 
 def test_log_and_stats_of_gatling() -> None:

@@ -118,7 +118,7 @@ def forecast(
         )  # fmt: skip
         notes.append("holidays ahead: their interval spans the weekday and a Sunday")
     peaks = scores.peak_quantiles()
-    peak, peak_high = _peaks(point, per_day, peaks, growth_sd)
+    peak, peak_high = _peaks(point, per_day, peaks, growth_sd, max(offset, 1e-9))
     if shifted:
         # One day may be the new normal, or an outage: the interval spans both levels.
         ratio = shifted / level
@@ -129,6 +129,8 @@ def forecast(
         notes.append("the same value for two weeks: a constant teaches nothing about its changes; is the source stuck?")
         high, peak_high = np.maximum(high, 1.25 * point), np.maximum(peak_high, 1.25 * peak)
         low = np.minimum(low, 0.75 * point)
+    if evaluation.mae is not None and evaluation.naive_mae is not None and evaluation.mae > evaluation.naive_mae:
+        notes.append("a seasonal-naive forecast, the hour of a week before, was nearer on past days")
     if len(y) < 4 * week:
         notes.append(f"only {len(y) // per_day} days of history: the interval is wide for it")
     return Forecast(
@@ -313,7 +315,8 @@ def _growth(y: Any, week: int) -> tuple[float, float]:
     return (slope, sd) if len(at) >= 6 else (0.0, max(sd, abs(slope)))
 
 
-def _peaks(point: Any, per_day: int, quantiles: Any, growth_sd: float) -> tuple[Any, Any]:
+def _peaks(point: Any, per_day: int, quantiles: Any, growth_sd: float, offset: float) -> tuple[Any, Any]:
+    """(median, 95%) of each day's busiest step; with the offset of the scores, so that nothing but zeros stays zero."""
     days = len(point) // per_day
     tops = point[: days * per_day].reshape(days, per_day).max(axis=1) if days else np.zeros(0)
     leads = np.minimum(np.arange(days), LEAD_DAYS - 1)
@@ -322,4 +325,5 @@ def _peaks(point: Any, per_day: int, quantiles: Any, growth_sd: float) -> tuple[
     middle = quantiles[leads, 0]
     spread = quantiles[leads, 1] - middle
     drift = 1.645 * growth_sd * np.where(weeks > 1, weeks, 0.0)
-    return tops * np.exp(middle), tops * np.exp(middle + np.sqrt((spread * wider) ** 2 + drift**2))
+    high = np.exp(middle + np.sqrt((spread * wider) ** 2 + drift**2))
+    return np.maximum(0.0, (tops + offset) * np.exp(middle) - offset), np.maximum(0.0, (tops + offset) * high - offset)

@@ -84,7 +84,10 @@ def k6_summary(whole: dict[str, Any], name: str) -> tuple[float, float]:
         found = metrics.get(metric) or {}
         return _number((found.get("values") or found).get(key), f"{name}: metrics.{metric}.{key}", key)
 
-    return value("vus", "max"), value("http_reqs", "rate")
+    failed = metrics.get("http_req_failed") or {}
+    share = (failed.get("values") or failed).get("rate", (failed.get("values") or failed).get("value", 0.0))
+    share = _number(share, f"{name}: metrics.http_req_failed", "the share that failed")
+    return value("vus", "max"), value("http_reqs", "rate") * (1 - min(1.0, max(0.0, share)))
 
 
 def locust(header: Sequence[str], rows: Iterator[list[str]], name: str) -> Timed:
@@ -111,11 +114,51 @@ def jmeter(header: Sequence[str], rows: Iterator[list[str]], name: str) -> Timed
     """A JTL file as CSV: timeStamp (ms), elapsed (ms), success, allThreads."""
     timed = Timed(loads=[], requests=[])
     for place, cells in _cells(header, rows, name):
+        if cells.get("responsemessage", "").startswith(_TRANSACTION):
+            continue  # the sum of samples that have lines of their own
         at = (_number(cells["timestamp"], place, "timeStamp") + _number(cells["elapsed"], place, "elapsed")) / 1000
         timed.loads.append((at, _number(cells["allthreads"], place, "allThreads")))
         if cells.get("success", "true").lower() == "true":
             timed.requests.append((at, 1.0))
     return timed
+
+
+def jmeter_xml(text: str, name: str) -> Timed:
+    """A JTL file as XML: ``httpSample`` and ``sample`` with ts and t (ms), s (success) and na (all threads).
+
+    A transaction is its own samples; what a request drew after it (redirects, embedded files) is part of it.
+    """
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise Invalid("a JTL file declares no entities", place=name, hint="give the file as JMeter wrote it")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314  without entities there is nothing to expand
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        raise Invalid(
+            f"this is not XML: {error}",
+            place=f"{name}:{line}:{column + 1}",
+            hint="was the test stopped while it wrote?",
+        ) from error
+    if root.tag != "testResults":
+        raise Invalid(f"its root is {root.tag}, not testResults", place=name, hint="give a JTL file of JMeter")
+    timed = Timed(loads=[], requests=[])
+    for top in root:
+        parts = [each for each in top if each.tag in _SAMPLES]
+        for each in parts if top.tag == "sample" and parts else [top]:
+            if each.tag not in _SAMPLES:
+                continue
+            place = f"{name}: {each.get('lb', 'a sample')} at {each.get('ts')}"
+            at = (_number(each.get("ts"), place, "ts") + _number(each.get("t"), place, "t")) / 1000
+            timed.loads.append((at, _number(each.get("na"), place, "na")))
+            if each.get("s") == "true":
+                timed.requests.append((at, 1.0))
+    return timed
+
+
+_SAMPLES = ("httpSample", "sample")
+_TRANSACTION = "Number of samples in transaction"
 
 
 def gatling_log(text: str, name: str) -> Timed:

@@ -3,7 +3,7 @@
 A result with a point in time for each request, or each second, is cut into windows; windows of equal load become one
 point. Failed requests are no throughput. Formats, as the tools document them: k6 ``--out json``, ``--out csv`` and the
 end-of-test summary; Locust ``*_stats_history.csv``; Gatling ``simulation.log`` (text) and ``stats.json``; JMeter JTL as
-CSV; and a plain CSV of load and throughput.
+CSV and as XML; and a plain CSV of load and throughput.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def read(text: str, *, name: str) -> LoadTest:
         raise Invalid("the file is empty", place=name, hint="give the results of a load test")
     if start[0] == "{":
         return _json(start, name)
+    if start[0] == "<":
+        return _timed("jmeter", load_formats.jmeter_xml(start, name))
     first = start.split("\n", 1)[0]
     if "\t" in first and first.split("\t", 1)[0] in ("RUN", "ASSERTION"):
         return _timed("gatling", load_formats.gatling_log(start, name))
@@ -94,7 +96,7 @@ def _csv(text: str, name: str) -> LoadTest:
 
 _KNOWN = (
     "give k6 (--out json, --out csv, summary), Locust (_stats_history.csv), Gatling (simulation.log, stats.json), "
-    "JMeter (JTL as CSV) or two columns: load, throughput"
+    "JMeter (JTL as CSV or XML) or two columns: load, throughput"
 )
 
 

@@ -26,6 +26,7 @@ LEADS_JUDGED = (1, 3, 7)
 OFFSET = 0.05
 _MEMORY = 28
 _FLOOR = 0.02
+_FEW = 20
 
 Tell = Callable[[int, int], tuple[Any, float]]
 """(origin, end) → (values of the steps between, level), knowing only what was before the origin."""
@@ -97,7 +98,12 @@ class Scores:
                 found[lead] = (0.0, 0.5)
                 continue
             middle = float(np.median(pool))
-            found[lead] = (middle, max(middle + _FLOOR, _quantile(pool, 0.95)))
+            high = _quantile(pool, 0.95)
+            if len(pool) < _FEW:
+                # So few days do not show their own twentieth: as a normal's next value, by Student's t.
+                reach = _student(len(pool) - 1) * float(pool.std(ddof=1)) * math.sqrt(1 + 1 / len(pool))
+                high = max(high, middle + reach)
+            found[lead] = (middle, max(middle + _FLOOR * (1 + _FEW / len(pool)), high))
         found[:, 1] = np.maximum.accumulate(found[:, 1])
         return found
 
@@ -176,6 +182,11 @@ def _interval(scores: Any, stretch: float) -> tuple[float, float]:
     if days < 14:
         low, high = (low - abs(low) * 2 / days, high + abs(high) * 2 / days)
     return min(low, -_FLOOR), max(high, _FLOOR)
+
+
+def _student(freedom: int) -> float:
+    """The 95% quantile of Student's t, to a hundredth from two degrees of freedom on (1.645 is the normal's)."""
+    return 1.645 + 1.5 / freedom + 2.1 / freedom**2
 
 
 def _quantile(pool: Any, share: float) -> float:
