@@ -38,12 +38,14 @@ spec:
       match: {spanName: sign in}
       objectives:
         - {name: reachable, target: 99.5, window: 28d, probe: {url: "https://shop.example.org", status: 200}}
+        - {name: queue, target: 99, metric: {gauge: {name: depth, where: {queue: [a, b]}}, atMost: 100, atLeast: 0.5}}
         - {name: told, target: 90, window: 7d, pushed: true, timeSlices: {target: 95, length: 5m}}
         - name: counted
           target: 99.5
           window: 28d
           prometheus: {total: "sum(increase(r[$window]))", bad: "sum(increase(e[$window]))", server: eu}
           timeSlices: {weighted: true}
+    - {name: sign, match: {spanName: sign}, objectives: [{name: in-told, target: 90, window: 7d, pushed: true}]}
 """
 )
 
@@ -60,10 +62,11 @@ def test_what_is_exported_as_openslo_applies_as_the_same_slos(client: TestClient
 
     assert apply(SHOP)["added"] == 2
     before = {one["id"]: one for one in client.get("/api/v1/slos", headers=admin).json()["slos"]}
-    assert len(before) == 6
+    assert len(before) == 8
     exported = client.get("/api/v1/slos/openslo", headers=token("viewer")).text
     reading = openslo.read([File(path="x.yaml", text=exported)])
     assert reading.problems == []
+    assert len({one.spec.name for one in reading.slos}) == 8, "'sign in'/told and sign/in-told hide each other nowhere"
     apply(TEAM, exported)
     after = {one["id"]: one for one in client.get("/api/v1/slos", headers=admin).json()["slos"]}
     assert after == before

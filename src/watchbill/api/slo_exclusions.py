@@ -146,8 +146,8 @@ def slo_budget(caller: GivenCaller, db: GivenDb, slo_id: FromPath[UUID]) -> Budg
         names = names_of(tx, {one.reviewed_by for one in crossed})
         return BudgetPage(
             remaining=state.budget_remaining if state else None,
-            bad=state.bad if state else 0,
-            total=state.total if state else 0,
+            bad=view.slo.told(state.bad) if state else 0,
+            total=view.slo.told(state.total) if state else 0,
             excluded_seconds=state.excluded_seconds if state else 0,
             excluded_bad=state.excluded_bad if state else 0,
             excluded_total=state.excluded_total if state else 0,

@@ -138,8 +138,8 @@ def summary_of(view: SloView) -> SloSummary:
         evaluated_at=state.evaluated_at if state else None,
         budget_remaining=state.budget_remaining if state else None,
         burn=state.burn if state else None,
-        bad=state.bad if state else 0,
-        total=state.total if state else 0,
+        bad=view.slo.told(state.bad) if state else 0,
+        total=view.slo.told(state.total) if state else 0,
         exhausted_at=state.exhausted_at if state else None,
         excluded_seconds=state.excluded_seconds if state else 0,
         excluded_bad=state.excluded_bad if state else 0,
@@ -222,11 +222,17 @@ def slo_counts(
     return counted
 
 
+_MOST_EVENTS = 400_000_000
+"""More in one slice are no count of events (and the sums keep no more)."""
+_OLDEST = timedelta(days=400)
+"""So long counts are kept."""
+
+
 class PushedSlice(msgspec.Struct, frozen=True, kw_only=True):
     """The events of the slice that ``at`` falls into; give ``good`` or ``bad``."""
 
     at: datetime
-    total: Annotated[float, msgspec.Meta(ge=0)]
+    total: Annotated[float, msgspec.Meta(ge=0, le=_MOST_EVENTS)]
     good: Annotated[float, msgspec.Meta(ge=0)] | None = None
     bad: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
@@ -274,6 +280,12 @@ def _pushed(one: PushedSlice, index: int, now: datetime) -> tuple[datetime, floa
         raise Invalid(f"{place}: more {'good' if one.bad is None else 'bad'} than total", field=place)
     if one.at.tzinfo is None or one.at > now + timedelta(minutes=5):
         raise Invalid(f"{place}: `at` has no offset, or is in the future", field=place, hint="2026-03-02T09:00:00Z")
+    if one.at < now - _OLDEST:
+        raise Invalid(
+            f"{place}: `at` is before {now - _OLDEST:%Y-%m-%d}: counts are kept for {_OLDEST.days} days",
+            field=place,
+            hint="leave out what is older",
+        )
     return one.at, part, one.total
 
 

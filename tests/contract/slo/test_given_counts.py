@@ -99,6 +99,8 @@ def prometheus(folder: Path) -> Iterator[str]:
             lines.append(
                 f'requests_total{{outcome="{kind}"}} {10 * (at - start) - bad if kind == "good" else bad} {at}'
             )
+    for at in range(start, NOW, 15):  # as Prometheus 3 writes the bound of a histogram
+        lines.append(f'quick_total{{le="1.0"}} {9 * (at - start)} {at}')
     (folder / "history").write_text("\n".join([*lines, "# EOF", ""]))
     subprocess.run(
         [tool, "tsdb", "create-blocks-from", "openmetrics", "history", "data"],
@@ -153,6 +155,29 @@ def test_a_real_prometheus_is_read_minute_by_minute_and_judged(
         with now.transaction() as tx:
             state = slo.states(tx)[one.id]
         assert (state.state, state.tier) == ("firing", "page"), state.reason
+
+        puller.stop()
+        bounded = objective(
+            db,
+            "prometheus:",
+            '  total: "sum(increase(requests_total[$window]))"',
+            "  good: 'sum(increase(quick_total{le=\"1\"}[$window]))'",
+        )
+        puller = PrometheusPuller(db=now, sink=store, servers=servers_of(url), slice_seconds=60)
+        puller.pull()
+        assert bounded.id == one.id
+        assert counts(store, bounded)[10] == (540, 600), "le=1 finds the 1.0 of newer servers"
+        store.engine.command("TRUNCATE TABLE watchbill_sli_counts")
+        objective(
+            db,
+            "prometheus:",
+            '  total: "sum(increase(requests_total[$window])) / (0 * sum(increase(requests_total[$window])))"',
+            '  good: "sum(increase(requests_total[$window])) * (0 / 0)"',
+        )
+        puller.stop()
+        puller = PrometheusPuller(db=now, sink=store, servers=servers_of(url), slice_seconds=60)
+        puller.pull()
+        assert counts(store, one) == [], "infinity and NaN are no counts"
 
         nothing_matches = objective(
             db,
@@ -237,6 +262,11 @@ def test_counts_are_sent_again_and_again_and_stand_once(
             assert counts(store, one) == [(9, 12), (5, 5)]
             assert send({"at": at, "total": 1, "good": 2}) == 400
             assert send({"at": at, "total": 1}) == 400
+            assert send({"at": at, "total": -1, "bad": 0}) == 400
+            assert send({"at": at, "total": 1e300, "bad": 0}) == 400
+            assert send({"at": "1901-01-01T00:00:00Z", "total": 1, "bad": 0}) == 400
+            assert send({"at": at[:-6], "total": 1, "bad": 0}) == 400, "no offset"
+            assert counts(store, one) == [(9, 12), (5, 5)], "what is refused changes nothing"
             assert send({"at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "total": 1, "good": 1}) == 400
             objective(db)  # measured by spans again
             assert send({"at": at, "total": 1, "good": 1}) == 409

@@ -115,7 +115,7 @@ def test_detection_and_reset_take_what_the_formulas_say(target, ratio, detect, r
     bench = Bench(target=target, slice_seconds=10, window_days=30)
     bench.past(4_000)
     found = bench.until("firing page", most=int(detect / 10) + 3, bad=int(1000 * ratio))
-    assert found * 10 == pytest.approx(detect, abs=20)
+    assert 0 < found * 10 - detect <= 10, "within one evaluation"
     # The quick pair alone: its short window is over for as long as the formula says.
     over = 0
     while bench.verdicts.over_short[0, 0]:

@@ -13,9 +13,8 @@ from watchbill.features import catalog, telemetry
 from watchbill.features.slo import exclusion_store, logic, store
 from watchbill.features.slo.calendar import Period, most_length, period_at
 from watchbill.features.slo.exclusion import Span, union
-from watchbill.features.slo.model import Plan, Slo
+from watchbill.features.slo.model import PARTS, Plan, Slo
 from watchbill.features.slo.objectives import plan_of
-from watchbill.features.slo.slicing import PARTS
 from watchbill.runtime.db import Tx
 
 

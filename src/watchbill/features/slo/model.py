@@ -14,6 +14,8 @@ from watchbill.features.telemetry import Degraded, MetricSelector
 
 State = Literal["ok", "firing", "recovering", "unmeasured"]
 Tier = Literal["page", "ticket"]
+PARTS = 1_000_000
+"""A slice of *RatioTimeslices* counts as so many events, of which its share of bad ones are bad."""
 STATES: tuple[State, ...] = ("ok", "firing", "recovering", "unmeasured")
 
 
@@ -176,6 +178,11 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
         """The length of its time slices; 0 where events are counted."""
         sliced = self.measure is not None and self.measure.method != "occurrences"
         return self.measure.slice_seconds if self.measure and sliced else 0
+
+    def told(self, count: int) -> int:
+        """A count as people read it: of events, or of time slices (of which those in part bad are added up)."""
+        each = PARTS if self.measure is not None and self.measure.method == "ratio_timeslices" else 1
+        return (count + each // 2) // each
 
     @property
     def budget_share(self) -> Fraction:

@@ -18,9 +18,8 @@ from watchbill.features.slo.budget import as_decimal, budget, period_budget, sec
 from watchbill.features.slo.definitions import Definition
 from watchbill.features.slo.history import BUDGET, CountHistory, Ints, Sums
 from watchbill.features.slo.left_out import Excluded, whole_units
-from watchbill.features.slo.model import STATES, Budget, StateRow, WindowReading
+from watchbill.features.slo.model import PARTS, STATES, Budget, StateRow, WindowReading
 from watchbill.features.slo.policy import Standing
-from watchbill.features.slo.slicing import PARTS
 from watchbill.features.slo.traffic import Watch
 from watchbill.runtime import ledger
 from watchbill.runtime.db import Tx

@@ -24,7 +24,7 @@ from watchbill.features.slo import logic, slicing
 from watchbill.features.slo.calendar import period_at
 from watchbill.features.slo.history import BUDGET, FRESH, WINDOWS, Ints, Sums
 from watchbill.features.slo.logic import FIRING, NO_TIER, OK, PAGE, RECOVERING, TICKET, UNMEASURED
-from watchbill.features.slo.model import Calendar, Measure, Plan, Tier
+from watchbill.features.slo.model import PARTS, Calendar, Measure, Plan, Tier
 
 _BEFORE = ((UNMEASURED, NO_TIER), (OK, NO_TIER), (RECOVERING, NO_TIER), (FIRING, TICKET), (FIRING, PAGE))
 """Every state an SLO can come from."""
@@ -205,7 +205,7 @@ class _Walk:
             else np.maximum(period_starts(recorded, measure.calendar) - recorded.first, 0)
         )
         self.per = 1 if measure.method == "occurrences" else max(1, measure.slice_seconds // recorded.slice_seconds)
-        self.unit = slicing.PARTS if measure.method == "ratio_timeslices" else None
+        self.unit = PARTS if measure.method == "ratio_timeslices" else None
         self.share = share
         self.lengths = np.array(
             logic.window_lengths(plan, window_slices=max(window_slices, 1), fresh_slices=fresh_slices), np.int64

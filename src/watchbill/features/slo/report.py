@@ -17,7 +17,7 @@ from watchbill.runtime.db import Tx
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One SLO over one period.
+    """One SLO over one period; its counts are events, or slices where the objective counts those.
 
     ``achieved`` is the percent of good events, None without any. ``spent`` is the share of *this period's* budget that
     its failures took (1 is all of it; more is broken), ``kept`` whether the promise held. The target is today's; when
@@ -68,14 +68,14 @@ def _line(
     without = budget(bad=bad + gone[0], total=total + gone[1], share=view.slo.budget_share)
     return Kept(
         view=view,
-        bad=bad,
-        total=total,
+        bad=view.slo.told(bad),
+        total=view.slo.told(total),
         achieved=as_decimal(100 * (1 - Fraction(bad, total)), places=5) if total else None,
         spent=as_decimal(figures.spent, places=4) if total else None,
         kept=figures.spent <= 1 if total else None,
         changed=start < view.slo.changed_at < end and view.slo.changed_at > view.slo.created_at,
-        excluded_bad=gone[0],
-        excluded_total=gone[1],
+        excluded_bad=view.slo.told(gone[0]),
+        excluded_total=view.slo.told(gone[1]),
         spent_without=as_decimal(without.spent, places=4) if gone != (0, 0) else None,
     )
 

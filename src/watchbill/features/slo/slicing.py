@@ -12,12 +12,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from watchbill.features.slo.model import Measure, Slo
+from watchbill.features.slo.model import PARTS, Measure, Slo
 
 Ints = npt.NDArray[np.int64]
-
-PARTS = 1_000_000
-"""A slice of *RatioTimeslices* counts as so many events, of which its share of bad ones are bad."""
 
 
 def longest(slos: Sequence[Slo], slice_seconds: int) -> int:

@@ -2,11 +2,12 @@
 
 from watchbill.manifest.openslo.files import Found, Reading, mentions_slos, read
 from watchbill.manifest.openslo.mapping import Operation, manifests, nobody_owns, operations
-from watchbill.manifest.openslo.ours import spec_of
+from watchbill.manifest.openslo.ours import STEM, spec_of
 from watchbill.manifest.openslo.spec import SloSpec
 from watchbill.manifest.openslo.writing import as_yaml, write
 
 __all__ = [
+    "STEM",
     "Found",
     "Operation",
     "Reading",

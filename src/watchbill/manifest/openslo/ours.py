@@ -25,11 +25,19 @@ _METHODS: dict[str, Method] = {
 }
 
 
-def spec_of(slo: Slo, *, service: str, operation: str, team: str, match: Mapping[str, Any]) -> SloSpec:
-    """One SLO of ours; read again it becomes the same SLO."""
+STEM = 50
+"""Names that agree so far are given a ``suffix``: what is made of them would be the same."""
+
+
+def spec_of(
+    slo: Slo, *, service: str, operation: str, team: str, match: Mapping[str, Any], suffix: str = ""
+) -> SloSpec:
+    """One SLO of ours; read again it becomes the same SLO. ``suffix`` tells its name from another's."""
     measure = slo.measure
     method = _METHODS[measure.method] if measure else "Occurrences"
     name = slug(f"{service}-{operation}-{slo.name}")
+    if suffix:
+        name = f"{name[:STEM].rstrip('-')}-{suffix}"
     return SloSpec(
         name=name,
         title=f"{operation}: {slo.name}",
