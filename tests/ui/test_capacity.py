@@ -117,3 +117,26 @@ def test_the_pages_fit_a_phone(planned: Database, sign_in: SignIn) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         if folder:
             page.screenshot(path=Path(folder) / f"phone-{path.strip('/').replace('/', '-')}.png", full_page=True)
+
+
+def test_a_ramp_is_begun_from_the_page_which_says_what_will_happen(planned: Database, sign_in: SignIn) -> None:
+    del planned
+    folder = os.environ.get("WATCHBILL_PICTURES")
+    page = sign_in(width=360, height=760, to="/capacity/payments")
+    page.get_by_role("link", name="Watch a ramp…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Nothing is sent to the service")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    if folder:
+        page.screenshot(path=Path(folder) / "phone-ramp.png")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.screenshot(path=Path(folder) / "ramp-1280.png")
+    dialog.get_by_label("For at most how many minutes?").fill("20")
+    dialog.get_by_role("button", name="Watch from now on").click()
+    expect(page.get_by_text("is watched for 20 minutes")).to_be_visible()
+    expect(page.get_by_role("button", name="The load has ended")).to_be_visible()
+    if folder:
+        page.screenshot(path=Path(folder) / "ramping-1280.png", full_page=True)
+    page.on("dialog", lambda asked: asked.accept())
+    page.locator("section").get_by_role("button", name="Stop watching").click()
+    expect(page.get_by_text("stopped by hand")).to_be_visible()

@@ -129,10 +129,7 @@ def forecast(
         notes.append("the same value for two weeks: a constant teaches nothing about its changes; is the source stuck?")
         high, peak_high = np.maximum(high, 1.25 * point), np.maximum(peak_high, 1.25 * peak)
         low = np.minimum(low, 0.75 * point)
-    if evaluation.mae is not None and evaluation.naive_mae is not None and evaluation.mae > evaluation.naive_mae:
-        notes.append("a seasonal-naive forecast, the hour of a week before, was nearer on past days")
-    if len(y) < 4 * week:
-        notes.append(f"only {len(y) // per_day} days of history: the interval is wide for it")
+    notes += _doubts(evaluation, days=len(y) // per_day)
     return Forecast(
         point=point,
         low=np.maximum(0.0, low),
@@ -146,6 +143,16 @@ def forecast(
         model=name,
         rival=other,
     )
+
+
+def _doubts(evaluation: Evaluation, *, days: int) -> list[str]:
+    """What a reader should know before believing it."""
+    said = []
+    if evaluation.mae is not None and evaluation.naive_mae is not None and evaluation.mae > evaluation.naive_mae:
+        said.append("a seasonal-naive forecast, the hour of a week before, was nearer on past days")
+    if days < 28:
+        said.append(f"only {days} days of history: the interval is wide for it")
+    return said
 
 
 def _contest(
