@@ -14,7 +14,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from watchbill.features import alerts, catalog, identity
-from watchbill.features.capacity import Fanout, Journey, measuring, nightly, ramping, usl
+from watchbill.features.capacity import Fanout, Journey, heavier, making, measuring, nightly, ramping, usl
 from watchbill.features.telemetry import LoadStep, Observer
 from watchbill.manifest.applying import Options, apply_files
 from watchbill.manifest.bundle import File
@@ -52,8 +52,9 @@ spec:
 
 
 @pytest.fixture
-def stocked(db: Database) -> Database:
-    """Six weeks of 100/s at the top of the day on store, and what place order calls."""
+def stocked(db: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Six weeks of 100/s at the top of the day on store, and what place order calls; without the heavier model."""
+    monkeypatch.setattr(heavier, "installed", lambda: False)
     with db.transaction() as tx:
         start = (tx.now + timedelta(days=10)).date()
         text = MANIFEST.format(start=start, end=start + timedelta(days=3))
@@ -144,6 +145,33 @@ def test_from_pushed_demand_to_tickets_what_if_bounds_and_review(
     assert refused.status_code == 403, "a person signs, never a token"
 
 
+def test_one_service_that_cannot_be_read_ends_nobody_elses_night(
+    client: TestClient[Litestar], stocked: Database, token: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """stock's capacity is of another version, and a series of it makes the forecast itself fail."""
+    admin = token("admin")
+    for name in ("store", "stock"):
+        push(client, admin, name, "", hours(stocked, 60.0, days=21))
+    with stocked.transaction() as tx:
+        broken = '{"capacity": {"replicas": {"of": "another version"}}}'
+        tx.execute(sa.text("UPDATE service SET spec = spec || CAST(:s AS jsonb) WHERE name = 'stock'"), {"s": broken})
+    assert nightly.work_night(stocked, None) == 2
+    lines = {line["service"]: line["state"] for line in client.get("/api/v1/capacity", headers=admin).json()}
+    assert lines["store"]["headroom"] is not None
+    assert lines["stock"] is None
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(making.forecast, "forecast", fails)
+    with stocked.transaction() as tx:
+        tx.execute(sa.text("UPDATE due_row SET due_at = :now WHERE kind = 'capacity.forecast'"), {"now": tx.now})
+    assert due.work_inside(stocked, [nightly.ForecastService()]) == 2
+    (told,) = client.get("/api/v1/capacity/store", headers=admin).json()["forecasts"]
+    assert "ZeroDivisionError" in told["refused"]
+
+
 def test_bad_demand_is_refused_with_its_place(
     client: TestClient[Litestar], stocked: Database, token: Callable[..., dict[str, str]]
 ) -> None:
@@ -151,6 +179,7 @@ def test_bad_demand_is_refused_with_its_place(
     for bad, says in (
         ({"at": "2026-11-01T10:30:00Z", "mean": 1}, "whole hour"),
         ({"at": "1999-11-01T10:00:00Z", "mean": 1}, "400 days"),
+        ({"at": hours(stocked, 1.0)[-1]["at"], "mean": 1e200}, "more than anybody"),
     ):
         answer = client.post("/api/v1/capacity/store/demand", json={"hours": [bad]}, headers=admin)
         assert answer.status_code == 400

@@ -319,6 +319,12 @@ def export(
     with db.transaction() as tx:
         found = named(tx, service)
         state = capacity.states(tx, service_ids=[found.id]).get(found.id)
+        if state is not None and state.carried is None and state.replicas_needed is not None:
+            raise Invalid(
+                f"{found.name} needs {state.replicas_needed} replicas; what one carries per second is not known",
+                code="capacity_unknown",
+                hint="the bounds scale by rate: declare perReplica beside the other measures, or fit a load test",
+            )
         if state is None or state.carried is None or state.replicas_needed is None:
             raise Invalid(
                 f"what {found.name} needs is not known" + (f": {state.reason}" if state else ""),

@@ -20,6 +20,7 @@ import yaml
 
 from tests.kube_api import KubeApi
 from watchbill.features import alerts, changes
+from watchbill.features.capacity import bounds_manifest
 from watchbill.features.changes import Change, ChangeReport
 from watchbill.intake.kubernetes.cluster import Cluster
 from watchbill.intake.kubernetes.watcher import DeploymentWatcher
@@ -403,3 +404,30 @@ def test_a_random_life_tells_every_rollout_once_and_leaves_none_open(
     assert {one.state for one in found} <= {"finished", "failed", "cancelled"}
     newest = dict(applied)
     assert {one.state for one in found if newest[one.service_name] == one.version} == {"finished"}
+
+
+def test_the_autoscaler_of_kubernetes_has_only_fields_that_its_api_knows() -> None:
+    """By the models that Kubernetes generates from its own OpenAPI schema (autoscaling/v2)."""
+    import kubernetes.client as client  # as all of this file: only where the extra is installed
+    unknown: list[str] = []
+
+    def walk(value: object, kind: str, path: str) -> None:
+        if kind.startswith("list["):
+            assert isinstance(value, list), path
+            for at, each in enumerate(value):
+                walk(each, kind[5:-1], f"{path}[{at}]")
+        elif hasattr(client, kind):
+            model = getattr(client, kind)
+            names = {wire: own for own, wire in model.attribute_map.items()}
+            assert isinstance(value, dict), path
+            for wire, each in value.items():
+                if wire not in names:
+                    unknown.append(f"{path}.{wire}")
+                else:
+                    walk(each, model.openapi_types[names[wire]], f"{path}.{wire}")
+        else:
+            assert isinstance(value, {"int": int, "str": str}[kind]), path
+
+    hpa = yaml.safe_load(bounds_manifest("hpa", service="shop", least=3, most=9, per_replica=50))
+    walk(hpa, "V2HorizontalPodAutoscaler", "hpa")
+    assert unknown == []

@@ -140,33 +140,6 @@ def test_an_order_that_comes_too_late_says_so() -> None:
     assert any("too late" in warning for warning in found.warnings)
 
 
-def test_the_autoscaler_of_kubernetes_has_only_fields_that_its_api_knows() -> None:
-    """By the models that Kubernetes generates from its own OpenAPI schema (autoscaling/v2)."""
-    client = pytest.importorskip("kubernetes.client")
-    unknown: list[str] = []
-
-    def walk(value: object, kind: str, path: str) -> None:
-        if kind.startswith("list["):
-            assert isinstance(value, list), path
-            for at, each in enumerate(value):
-                walk(each, kind[5:-1], f"{path}[{at}]")
-        elif hasattr(client, kind):
-            model = getattr(client, kind)
-            names = {wire: own for own, wire in model.attribute_map.items()}
-            assert isinstance(value, dict), path
-            for wire, each in value.items():
-                if wire not in names:
-                    unknown.append(f"{path}.{wire}")
-                else:
-                    walk(each, model.openapi_types[names[wire]], f"{path}.{wire}")
-        else:
-            assert isinstance(value, {"int": int, "str": str}[kind]), path
-
-    hpa = yaml.safe_load(bounds_manifest("hpa", service="shop", least=3, most=9, per_replica=50))
-    walk(hpa, "V2HorizontalPodAutoscaler", "hpa")
-    assert unknown == []
-
-
 def test_bounds_are_manifests_of_kubernetes_and_keda() -> None:
     hpa = yaml.safe_load(bounds_manifest("hpa", service="shop", least=3, most=9, per_replica=50))
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (3, 9)

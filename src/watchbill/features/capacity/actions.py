@@ -25,6 +25,7 @@ FORECAST = "capacity.forecast"
 """Due row: forecast this service now."""
 _SOON = timedelta(seconds=2)
 LONGEST = timedelta(days=400)
+_MOST = 1e12
 _FULLEST = 2.0
 """A share above it is a percentage that was meant as one; a little above 1 is what load averages give."""
 
@@ -98,8 +99,11 @@ def push_demand(
             raise Invalid(f"{at.isoformat()} is not within the last 400 days", field=field, hint="check the year")
         if not math.isfinite(mean) or not math.isfinite(peak if peak is not None else 0.0):
             raise Invalid("a value is not a finite number", field=field, hint="leave the hour out: it is a gap then")
-        if kind == "saturation" and mean > _FULLEST:
-            raise Invalid(f"a saturation of {mean:g} is no share", field=field, hint="1 is full: write 0.85 for 85%")
+        most = max(mean, peak if peak is not None else mean)
+        if kind == "saturation" and most > _FULLEST:
+            raise Invalid(f"a saturation of {most:g} is no share", field=field, hint="1 is full: write 0.85 for 85%")
+        if most > _MOST:
+            raise Invalid(f"{most:g} is more than anybody serves", field=field, hint="is it a counter, not a rate?")
         day = at.replace(hour=0)
         means, peaks = days.setdefault(day, ([None] * 24, [None] * 24))
         means[at.hour] = None if mean < 0 else mean

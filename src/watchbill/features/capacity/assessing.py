@@ -184,7 +184,7 @@ def _unknown(whole: Stored | None, judged: State, declared: Declared) -> str:
         return "no demand was measured or pushed"
     if whole.refused is not None or judged.demand is None:
         return f"no forecast: {whole.refused}"
-    missing = "replicas" if logic.max_replicas(declared) is None else "what one replica carries"
+    missing = "how many replicas run" if logic.max_replicas(declared) is None else "what one replica carries"
     return (
         f"q95 peak {judged.demand:.4g}/s within {limits.AHEAD_DAYS} days; {missing} is not known: declare spec.capacity"
         " or fit a test"

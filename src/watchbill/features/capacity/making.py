@@ -13,12 +13,15 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
+import structlog
 
 from watchbill.features import catalog
 from watchbill.features.capacity import forecast, heavier, reads
 from watchbill.features.capacity.calendar import holidays
 from watchbill.features.capacity.model import WHOLE, Stored, no_forecast
 from watchbill.kernel.errors import Invalid
+
+log = structlog.get_logger("watchbill.capacity")
 
 HORIZON_HOURS = 14 * 24
 HORIZON_DAYS = 120
@@ -81,12 +84,18 @@ def forecast_batch(services: Sequence[catalog.Service], loaded: Loaded, tried: C
                     continue
             trying = (service.id, operation, kind) in tried
             began = time.perf_counter()
-            stored.append(
-                _one(
+            try:
+                made = _one(
                     service, operation, kind, first_at=first_at, mean=mean, peak=peak, zone=loaded.zones[service.id],
                     now=loaded.now, tried=trying,
-                )
-            )  # fmt: skip
+                )  # fmt: skip
+            except Exception as error:  # one series that nobody foresaw must not end the night of all others
+                log.exception("a forecast failed", service=service.name, operation=operation, kind=kind)
+                made = no_forecast(
+                    service_id=service.id, operation=operation, kind=kind, now=loaded.now, days=len(mean) // 24,
+                    why=f"it failed ({type(error).__name__}); the worker's log says more",
+                )  # fmt: skip
+            stored.append(made)
             if trying:
                 trials, spent = trials + 1, spent + time.perf_counter() - began
     return Made(stored=stored, tried=trials, trial_seconds=spent)

@@ -20,8 +20,10 @@ from watchbill.features.capacity import assessing, components, heavier, measurin
 from watchbill.features.capacity.actions import FORECAST
 from watchbill.features.capacity.crew import Batch, Crew, crew_for
 from watchbill.features.capacity.making import Day, Key, Loaded, forecast_batch
-from watchbill.features.capacity.model import WHOLE, State, Stored
+from watchbill.features.capacity.model import WHOLE, Kind, Outlook, State, Stored
 from watchbill.features.telemetry import Observer
+from watchbill.kernel.errors import Invalid
+from watchbill.runtime.broadcast import CHANNEL
 from watchbill.runtime.bulk import upsert_many
 from watchbill.runtime.db import Database, Tx
 from watchbill.runtime.due import DueRow
@@ -132,7 +134,10 @@ def forecast_services(tx: Tx, *, services: Sequence[catalog.Service]) -> list[St
         return []
     loaded = _load(tx, services)
     tried = _tried(services, loaded, heavier.Trials(1, 0, most=_TRIALS_AT_ONCE))
-    return _judge(tx, services, forecast_batch(services, loaded, tried).stored)
+    states = _judge(tx, services, forecast_batch(services, loaded, tried).stored)
+    for service in services:
+        tx.hint(CHANNEL, f"service:{service.name}")
+    return states
 
 
 def _load(tx: Tx, services: Sequence[catalog.Service]) -> Loaded:
@@ -153,7 +158,7 @@ def _load(tx: Tx, services: Sequence[catalog.Service]) -> Loaded:
 def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) -> list[State]:
     stored = [*stored, *components.derive(tx, services=services, stored=stored)]
     world = assessing.gather(tx, services=services, stored=stored)
-    judged = [assessing.assess(world, service) for service in services]
+    judged = [made for service in services if (made := _assessed(world, service)) is not None]
     outlooks = {state.service_id: outlook for state, outlook in judged}
     states = [state for state, _ in judged if state.demand is not None or state.carried is not None]
     rows = []
@@ -170,6 +175,17 @@ def _judge(tx: Tx, services: Sequence[catalog.Service], stored: list[Stored]) ->
     _write_states(tx, states)
     _tell(tx, services, states)
     return states
+
+
+def _assessed(
+    world: assessing.World, service: catalog.Service
+) -> tuple[State, dict[Kind, Outlook]] | None:
+    """None for a service whose ``spec.capacity`` cannot be read: that ends nobody else's night."""
+    try:
+        return assessing.assess(world, service)
+    except Invalid as error:
+        log.warning("a service was not judged", service=service.name, why=error.problem.message)
+        return None
 
 
 def _days(tx: Tx, ids: Collection[UUID], *, since: datetime) -> dict[UUID, dict[tuple[str, str], list[Day]]]:

@@ -182,7 +182,11 @@ def wanted_of(tx: Tx, *, today: datetime) -> list[Wanted]:
     for service in catalog.services(tx):
         if "prometheus" not in (service.spec.get("capacity") or {}):
             continue
-        queries = reads.declared_of(service).prometheus
+        try:
+            queries = reads.declared_of(service).prometheus
+        except Invalid as error:
+            log.warning("demand is not measured", service=service.name, why=error.problem.message)
+            continue
         if queries is None:
             continue
         for kind, query in queries.by_kind().items():

@@ -17,6 +17,7 @@ from watchbill.features.telemetry import GetLoad, LoadStep, Observer
 from watchbill.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from watchbill.kernel.ids import new_id
 from watchbill.runtime import due, ledger
+from watchbill.runtime.broadcast import CHANNEL
 from watchbill.runtime.db import Tx
 from watchbill.runtime.due import DueRow
 from watchbill.runtime.ledger import Actor
@@ -238,6 +239,8 @@ def _alarm_of(tx: Tx, one: Ramp) -> str | None:
 
 def _write(tx: Tx, one: Ramp, values: dict[str, Any]) -> None:
     tx.execute(sa.update(store.capacity_ramp).where(store.capacity_ramp.c.id == one.id).values(**values))
+    for service in catalog.services(tx, ids=[one.service_id]):
+        tx.hint(CHANNEL, f"service:{service.name}")
 
 
 def _name_of(tx: Tx, one: Ramp) -> str | None:
