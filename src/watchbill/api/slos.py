@@ -216,7 +216,12 @@ def slo_counts(
     since = _instant(start, "from") or until - timedelta(days=1)
     counted: CountColumns = observer.ask(
         GetCounts(
-            operation_id=one.operation_id, objective=one.name, start_at=since, end_at=until, slice_seconds=width
+            operation_id=one.operation_id,
+            objective=one.name,
+            start_at=since,
+            end_at=until,
+            slice_seconds=width,
+            given=one.source is not None,
         )
     )
     return counted

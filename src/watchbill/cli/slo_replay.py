@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from watchbill.features.slo.judging import Happened, Judgement
     from watchbill.features.slo.replay import Recorded
 
-_PART = timedelta(days=7)
+_PART = timedelta(days=31)
 """What is asked for at once."""
 
 Which = Annotated[str | None, typer.Argument(help="service/operation/name, of which the end may be left out.")]
@@ -128,7 +128,7 @@ def _chosen(client: Client, slo: str | None, service: str | None, team: str | No
 
 
 def _recorded(client: Client, item: dict[str, Any], start: datetime) -> Recorded:
-    """The counts since ``start``, asked for a week at a time; what is excluded is empty."""
+    """The counts since ``start``, asked for a month at a time; what is excluded is empty."""
     import numpy as np
 
     from watchbill.features.slo.replay import Recorded

@@ -260,6 +260,16 @@ def test_counts_are_sent_again_and_again_and_stand_once(
             assert send({"at": at, "total": 10, "bad": 4}, {"at": later, "total": 5, "good": 5}) == 200
             assert send({"at": at, "total": 12, "bad": 3}) == 200
             assert counts(store, one) == [(9, 12), (5, 5)]
+            quiet = datetime.fromtimestamp(NOW - 180, UTC)
+            assert send({"at": quiet.isoformat(), "total": 0, "good": 0}) == 200
+            period = {"from": at, "to": (quiet + timedelta(minutes=2)).isoformat()}
+            others = [datetime.fromtimestamp(NOW - 60 * back, UTC) for back in range(10)]  # they measure nothing of it
+            columns = ["slice", "slice_seconds", "service_name", "spans", "version"]
+            store.engine.write_rows(
+                "watchbill_sli_coverage", columns, [others, [60] * 10, ["shop"] * 10, [9] * 10, [1] * 10]
+            )
+            read = client.get(f"/api/v1/slos/{one.id}/counts", params=period).json()
+            assert (read["offsets"], read["total"], read["unmeasured"]) == ([0, 1], [12, 5], [[3, 4]])
             assert send({"at": at, "total": 1, "good": 2}) == 400
             assert send({"at": at, "total": 1}) == 400
             assert send({"at": at, "total": -1, "bad": 0}) == 400

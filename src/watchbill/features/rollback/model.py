@@ -88,6 +88,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
 
     ``factor`` is the burn that its alert tells from, as a multiple of the sustainable one; ``threshold`` the same as a
     share of bad events. With cause ``traffic`` its requests were lost, and its own state says when they are back.
+    ``given``: its counts are given by somebody else (`telemetry.GetCounts`).
     """
 
     slo_id: UUID
@@ -99,6 +100,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     budget_share: float
     window_seconds: int
     unit_seconds: int = 0
+    given: bool = False
     unit_share: float | None = None
 
     @property

@@ -135,6 +135,7 @@ class VerifyRun:
                 start_at=until - window,
                 end_at=end,
                 slice_seconds=job.slice_seconds,
+                given=witness.given,
             )
         )
         before, latest, since = (

@@ -93,5 +93,6 @@ def _witness(view: SloView, cause: str, *, rules: Rules, verify_for: timedelta, 
         budget_share=float(one.budget_share),
         window_seconds=int(window.total_seconds()),
         unit_seconds=one.unit_seconds,
+        given=one.source is not None,
         unit_share=share,
     )

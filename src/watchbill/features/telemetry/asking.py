@@ -64,13 +64,17 @@ class GetLogs(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="l
 
 
 class GetCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="counts"):
-    """The counts of one operation and objective, slice by slice; both ends are floored to whole slices."""
+    """The counts of one operation and objective, slice by slice; both ends are floored to whole slices.
+
+    ``given``: somebody else counts it and gives us the counts, so only what was given is measured.
+    """
 
     operation_id: UUID
     objective: str
     start_at: datetime
     end_at: datetime
     slice_seconds: Annotated[int, Meta(ge=1, le=3600)]
+    given: bool = False
 
 
 class PutCounts(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="put_counts"):
@@ -135,6 +139,7 @@ def answer(engine: Engine, question: Question) -> Any:
                 start_at=question.start_at,
                 end_at=question.end_at,
                 slice_seconds=question.slice_seconds,
+                given=question.given,
             )
         case GetVersions() | GetCalls() | GetEdges() | GetLoad():
             _check_range(question.start_at, question.end_at)

@@ -226,20 +226,31 @@ GROUP BY operation_id, objective
 
 
 def columns(
-    engine: Engine, *, operation_id: UUID, objective: str, start_at: datetime, end_at: datetime, slice_seconds: int
+    engine: Engine,
+    *,
+    operation_id: UUID,
+    objective: str,
+    start_at: datetime,
+    end_at: datetime,
+    slice_seconds: int,
+    given: bool = False,
 ) -> CountColumns:
-    """What was counted for one operation and objective, as columns."""
+    """What was counted for one operation and objective, as columns.
+
+    Of spans a slice without events is measured when somebody else reported in it; of counts that are ``given`` it is
+    so when it was given.
+    """
     first, last = (int(at.timestamp()) // slice_seconds for at in (start_at, end_at))
-    given = {"from": first * slice_seconds, "to": last * slice_seconds, "width": slice_seconds}
+    asked = {"from": first * slice_seconds, "to": last * slice_seconds, "width": slice_seconds}
     rows = engine.rows(
         """SELECT intDiv(toUnixTimestamp(slice), {width:UInt32}), good, total, measured
         FROM watchbill_sli_counts FINAL
         WHERE slice_seconds = {width:UInt32} AND operation_id = {operation:UUID} AND objective = {objective:String}
             AND slice >= toDateTime({from:UInt32}, 'UTC') AND slice < toDateTime({to:UInt32}, 'UTC')
         ORDER BY slice""",
-        {**given, "operation": str(operation_id), "objective": objective},
+        {**asked, "operation": str(operation_id), "objective": objective},
     )
-    heard = {at // slice_seconds - first for (at,) in engine.rows(REPORTED_SQL, given)}
+    heard = set() if given else {at // slice_seconds - first for (at,) in engine.rows(REPORTED_SQL, asked)}
     offsets: list[int] = []
     bad: list[int] = []
     total: list[int] = []
@@ -253,6 +264,8 @@ def columns(
             offsets.append(offset)
             total.append(whole)
             bad.append(min(max(int(events - good + 0.5), 0), whole))
+        elif given:
+            heard.add(offset)
     return CountColumns(
         first=first,
         slice_seconds=slice_seconds,
