@@ -241,40 +241,46 @@ def columns(
     so when it was given.
     """
     first, last = (int(at.timestamp()) // slice_seconds for at in (start_at, end_at))
-    asked = {"from": first * slice_seconds, "to": last * slice_seconds, "width": slice_seconds}
-    rows = engine.rows(
-        """SELECT intDiv(toUnixTimestamp(slice), {width:UInt32}), good, total, measured
-        FROM watchbill_sli_counts FINAL
-        WHERE slice_seconds = {width:UInt32} AND operation_id = {operation:UUID} AND objective = {objective:String}
-            AND slice >= toDateTime({from:UInt32}, 'UTC') AND slice < toDateTime({to:UInt32}, 'UTC')
-        ORDER BY slice""",
-        {**asked, "operation": str(operation_id), "objective": objective},
-    )
-    heard = set() if given else {at // slice_seconds - first for (at,) in engine.rows(REPORTED_SQL, asked)}
-    offsets: list[int] = []
-    bad: list[int] = []
-    total: list[int] = []
-    for number, good, events, measured in rows:
-        offset = number - first
-        if not measured:
-            heard.discard(offset)
-        elif events > 0:
-            heard.add(offset)
-            whole = int(events + 0.5)
-            offsets.append(offset)
-            total.append(whole)
-            bad.append(min(max(int(events - good + 0.5), 0), whole))
-        elif given:
-            heard.add(offset)
+    asked: dict[str, object] = {"from": first * slice_seconds, "to": last * slice_seconds, "width": slice_seconds}
+    mine = {**asked, "first": first, "operation": str(operation_id), "objective": objective}
+    # Whole columns: a year of minutes is half a million of them, and as rows they would take seconds.
+    [[offsets, bad, total, unknown, empty]] = engine.rows(_COLUMNS_SQL, mine)
+    heard = set(offsets)
+    if given:
+        heard.update(empty)
+    else:
+        [[reported]] = engine.rows(_REPORTED_COLUMN_SQL, {**asked, "first": first})
+        heard.update(reported)
+        heard.difference_update(unknown)
     return CountColumns(
         first=first,
         slice_seconds=slice_seconds,
         slices=last - first,
-        offsets=offsets,
-        bad=bad,
-        total=total,
+        offsets=list(offsets),
+        bad=list(bad),
+        total=list(total),
         unmeasured=_gaps(sorted(heard), last - first),
     )
+
+
+_OFFSET = "toUInt32(intDiv(toUnixTimestamp(slice), {width:UInt32}) - {first:UInt32})"
+_COLUMNS_SQL = f"""
+SELECT groupArrayIf(offset, counted), groupArrayIf(least(bad, whole), counted), groupArrayIf(whole, counted),
+    groupArrayIf(offset, NOT measured), groupArrayIf(offset, measured AND NOT counted)
+FROM (
+    SELECT {_OFFSET} AS offset, measured, measured AND total > 0 AS counted,
+        toUInt64(floor(greatest(total, 0) + 0.5)) AS whole, toUInt64(floor(greatest(total - good, 0) + 0.5)) AS bad
+    FROM watchbill_sli_counts FINAL
+    WHERE slice_seconds = {{width:UInt32}} AND operation_id = {{operation:UUID}} AND objective = {{objective:String}}
+        AND slice >= toDateTime({{from:UInt32}}, 'UTC') AND slice < toDateTime({{to:UInt32}}, 'UTC')
+    ORDER BY slice
+)
+"""
+_REPORTED_COLUMN_SQL = f"""
+SELECT groupUniqArray({_OFFSET}) FROM watchbill_sli_coverage
+WHERE slice_seconds = {{width:UInt32}}
+    AND slice >= toDateTime({{from:UInt32}}, 'UTC') AND slice < toDateTime({{to:UInt32}}, 'UTC')
+"""
 
 
 def _gaps(there: Sequence[int], length: int) -> list[tuple[int, int]]:
