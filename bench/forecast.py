@@ -67,7 +67,8 @@ def _forecasts() -> list[Result]:
         print(
             f"     {name}: {told.days} origins, coverage one, three and seven days ahead"
             f" {' '.join('–' if each is None else f'{each:.3f}' for each in told.ahead)}"
-            f" (naive, one day: {told.naive_coverage:.3f}), error {ratios[-1]:.3f} of seasonal naive"
+            f" (naive, one day: {told.naive_coverage:.3f}), daily peak under its 95% bound on"
+            f" {told.peak_coverage or 0.0:.3f}, error {ratios[-1]:.3f} of seasonal naive"
         )
     return [
         *(_coverage(days, shares, named=folder is not None) for days, shares in coverages.items()),

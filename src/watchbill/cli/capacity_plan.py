@@ -132,7 +132,7 @@ def _forecast_file(path: Path, zone: str, days: int) -> dict[str, Any]:
         "high": made.high.tolist(), "peak": made.peak.tolist(), "peak_high": made.peak_high.tolist(),
         "growth_per_week": made.growth_per_week, "days": judged.days, "coverage": judged.coverage, "mae": judged.mae,
         "naive_coverage": judged.naive_coverage, "naive_mae": judged.naive_mae, "ahead": list(judged.ahead),
-        "model": made.model, "rival_mae": made.rival.mae if made.rival else None,
+        "peak_coverage": judged.peak_coverage, "model": made.model, "rival_mae": made.rival.mae if made.rival else None,
     }  # fmt: skip
     return {"service": str(path), "state": None, "forecasts": [one]}
 
@@ -188,6 +188,7 @@ def _forecasts(found: dict[str, Any]) -> Any:
                 {
                     "coverage": f"{_percent(one['coverage'])} of a nominal 90 %"
                     f" (seasonal naive {_percent(one['naive_coverage'])})",
+                    "busiest hour under its q95": f"on {_percent(one.get('peak_coverage'))} of past days",
                     **_beside(one),
                     "error": "–" if mae is None else f"{_amount(kind, mae)}, seasonal naive {_amount(kind, naive)}",
                     "growth": f"{100 * one['growth_per_week']:+.1f} % a week",

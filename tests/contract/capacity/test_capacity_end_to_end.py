@@ -207,7 +207,7 @@ def test_a_ramp_runs_until_it_is_enough_and_the_forecast_and_the_page_use_its_fi
 
     def behind() -> None:
         duty = ramping.WatchRamp(doors.observer)
-        while not going.wait(0.2):
+        while not going.wait(0.5):
             told, Slow.seen = Slow.seen, []
             doors.tell([("store", "place order", os.urandom(16), b"", begin, took) for begin, took in told])
             due.work_outside(db, duty)

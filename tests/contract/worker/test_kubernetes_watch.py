@@ -408,7 +408,7 @@ def test_a_random_life_tells_every_rollout_once_and_leaves_none_open(
 
 def test_the_autoscaler_of_kubernetes_has_only_fields_that_its_api_knows() -> None:
     """By the models that Kubernetes generates from its own OpenAPI schema (autoscaling/v2)."""
-    import kubernetes.client as client  # as all of this file: only where the extra is installed
+    from kubernetes import client  # as all of this file: only where the extra is installed
     unknown: list[str] = []
 
     def walk(value: object, kind: str, path: str) -> None:

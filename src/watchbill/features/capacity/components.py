@@ -90,4 +90,5 @@ def _sum(
         model="calls",
         rival_mae=None,
         ahead=[],
+        peak_coverage=None,
     )

@@ -187,6 +187,7 @@ def _one(
         model=made.model,
         rival_mae=made.rival.mae if made.rival else None,
         ahead=list(judged.ahead),
+        peak_coverage=judged.peak_coverage,
     )
 
 

@@ -174,6 +174,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The error of the model that was tried and not taken, at the same origins; None: none was tried."""
     ahead: list[float | None] = []
     """Achieved coverage of the 90% interval one, three and seven days ahead."""
+    peak_coverage: float | None = None
+    """The share of past days whose busiest hour lay under the 95% bound of the day before."""
 
 
 def no_forecast(*, service_id: UUID, operation: str, kind: Kind, now: datetime, days: int, why: str | None) -> Stored:

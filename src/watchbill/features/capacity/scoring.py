@@ -37,7 +37,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``naive_*`` is the seasonal naive baseline (the value a week before) with intervals made the same way, at the very
     same steps. ``days`` is how many origins were judged; coverages are None before there is one. ``ahead`` is the
-    coverage one, three and seven days ahead, the first being ``coverage``.
+    coverage one, three and seven days ahead, the first being ``coverage``. ``peak_coverage`` is the share of days whose
+    busiest step lay under the 95% bound of the day before, on which headroom stands.
     """
 
     days: int
@@ -46,6 +47,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     naive_coverage: float | None
     naive_mae: float | None
     ahead: tuple[float | None, ...] = ()
+    peak_coverage: float | None = None
 
 
 class Scores:
@@ -64,6 +66,7 @@ class Scores:
         self.judged = judged
         self.since = since
         self._played = [_play(ratios[:, days - 1], lag=days - 1, since=since) for days in LEADS_JUDGED]
+        self._peaks_played = self._play_peaks()
 
     def evaluation(self) -> Evaluation:
         naive_coverage, _, _ = _play(self.naive, since=self.since)
@@ -75,6 +78,7 @@ class Scores:
             naive_coverage=naive_coverage,
             naive_mae=naive_mae if self.judged else None,
             ahead=tuple(coverage for coverage, _, _ in self._played),
+            peak_coverage=self._peaks_played[0],
         )
 
     def quantiles(self) -> tuple[Any, Any]:
@@ -90,22 +94,36 @@ class Scores:
 
     def peak_quantiles(self) -> Any:
         """(median, 95%) log ratio of the day's peak by lead day, shape (leads, 2)."""
-        found = np.zeros((LEAD_DAYS, 2))
-        for lead in range(LEAD_DAYS):
-            pool = self.peaks[:, lead]
-            pool = np.sort(pool[np.isfinite(pool)])
-            if len(pool) < 3:
-                found[lead] = (0.0, 0.5)
-                continue
-            middle = float(np.median(pool))
-            high = _quantile(pool, 0.95)
-            if len(pool) < _FEW:
-                # So few days do not show their own twentieth: as a normal's next value, by Student's t.
-                reach = _student(len(pool) - 1) * float(pool.std(ddof=1)) * math.sqrt(1 + 1 / len(pool))
-                high = max(high, middle + reach)
-            found[lead] = (middle, max(middle + _FLOOR * (1 + _FEW / len(pool)), high))
+        _, stretch = self._peaks_played
+        found = np.array([_peak_bound(self.peaks[:, lead], stretch) for lead in range(LEAD_DAYS)])
         found[:, 1] = np.maximum.accumulate(found[:, 1])
         return found
+
+    def _play_peaks(self) -> tuple[float | None, float]:
+        """(share of days whose busiest step lay under the bound of the day before, log of its width's factor now)."""
+        stretch, hits = 0.0, []
+        for row in range(7, len(self.peaks)):
+            came = self.peaks[row, 0]
+            if not np.isfinite(came):
+                continue
+            under = bool(came <= _peak_bound(self.peaks[:row, 0], stretch)[1])
+            stretch = float(np.clip(stretch + STEP * ((0.0 if under else 1.0) - MISS / 2), -MOST_STRETCH, MOST_STRETCH))
+            if row >= self.since:
+                hits.append(under)
+        return (sum(hits) / len(hits) if hits else None), stretch
+
+
+def _peak_bound(pool: Any, stretch: float) -> tuple[float, float]:
+    """(median, 95%) of log ratios, the bound ``e ** stretch`` times as far from the median."""
+    pool = np.sort(pool[np.isfinite(pool)])
+    if len(pool) < 3:
+        return 0.0, 0.5
+    middle, high = float(np.median(pool)), _quantile(pool, 0.95)
+    if len(pool) < _FEW:
+        # So few days do not show their own twentieth: as a normal's next value, by Student's t.
+        reach = _student(len(pool) - 1) * float(pool.std(ddof=1)) * math.sqrt(1 + 1 / len(pool))
+        high = max(high, middle + reach)
+    return middle, middle + max(_FLOOR * (1 + _FEW / len(pool)), (high - middle) * math.exp(stretch))
 
 
 def scores_of(y: Any, per_day: int, most: int, tells: Tell, *, least: int = 0, since: int = 0) -> Scores:
