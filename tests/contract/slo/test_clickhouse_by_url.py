@@ -131,7 +131,7 @@ def test_a_wrong_password_is_said_without_saying_the_password_and_what_was_well_
 def test_tables_that_somebody_dropped_freeze_until_the_next_start_makes_them(
     by_url: TelemetryStore, observed: Observed
 ) -> None:
-    firing = observed.minutes(10, lambda at: [spans(10, at=at), spans(10, at=at, attributes=FAILED)])
+    firing = observed.minutes(4, lambda at: [spans(10, at=at), spans(10, at=at, attributes=FAILED)])
     assert firing.state == "firing"
     by_url.engine.command("DROP TABLE watchbill_sli_counts")
     with pytest.raises(Unavailable) as missing:

@@ -99,7 +99,7 @@ points = st.lists(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(points, min_size=1, max_size=3))
 def test_slices_equal_a_slow_walk_second_by_second(
     store: TelemetryStore, streams: list[list[tuple[int, float | None]]]
