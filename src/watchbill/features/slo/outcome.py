@@ -89,7 +89,7 @@ def state_row(definition: Definition, row: int, evaluation: Evaluation) -> tuple
             cause=None if state != "firing" else "traffic" if by_traffic else "burn",
             reason=words.explain(slo, facts)
             + words.new(slo, facts, at=evaluation.at)
-            + words.left_out(excluded, begun=excluded is not None and excluded.until_at is not None),
+            + words.left_out(slo, excluded, begun=excluded is not None and excluded.until_at is not None),
             since_at=evaluation.since[row],
             evaluated_at=evaluation.at,
             budget_remaining=as_decimal(spent.remaining) if total else None,

@@ -95,17 +95,18 @@ def new(slo: Slo, facts: Facts, *, at: datetime) -> str:
     return f" It is new and wakes nobody until {until:%-d %b %Y}: see if its target fits (`watchbill slo propose`)."
 
 
-def left_out(excluded: Excluded | None, *, begun: bool) -> str:
+def left_out(slo: Slo, excluded: Excluded | None, *, begun: bool) -> str:
     """What an SLO says of its exclusions; who and why is told beside, from what they signed."""
     if excluded is None or not (excluded.seconds or begun):
         return ""
     if begun and excluded.until_at is not None:
-        bad, total = excluded.here
+        bad, total = (slo.told(count) for count in excluded.here)
         return (
             f" Excluded until {excluded.until_at:%-d %b %H:%M} UTC: this time counts for no budget and no alert;"
-            f" {bad} of {total} events failed in it so far."
+            f" {bad} of {total} {_events(slo)} failed in it so far."
         )
-    return f" {_span(excluded.seconds)} of its window are excluded ({excluded.bad} of {excluded.total} events failed)."
+    bad, total = slo.told(excluded.bad), slo.told(excluded.total)
+    return f" {_span(excluded.seconds)} of its window are excluded ({bad} of {total} {_events(slo)} failed)."
 
 
 def _firing(slo: Slo, facts: Facts) -> str:
@@ -124,7 +125,7 @@ def _firing(slo: Slo, facts: Facts) -> str:
         )
     share = float(slo.budget_share)
     limit = hot.factor * share
-    events = f"slices of {_span(slo.unit_seconds)}" if slo.unit_seconds else "requests"
+    events = _events(slo, "requests")
     failed = "failed" if slo.threshold_ms is None else f"failed or took over {_milliseconds(slo.threshold_ms)}"
     reset = seconds_to_reset(
         short_seconds=hot.short_seconds, threshold=limit, error_ratio=(hot.short_burn or 0.0) * share
@@ -146,6 +147,10 @@ def _too_few(few: tuple[int, int] | None) -> str:
     if few is None or few[0] < MIN_BAD:
         return "Only one failure so far"
     return f"{few[0]} failures of {few[1]} events are too few to be sure that it is more than chance"
+
+
+def _events(slo: Slo, events: str = "events") -> str:
+    return f"slices of {_span(slo.unit_seconds)}" if slo.unit_seconds else events
 
 
 def _span(seconds: int) -> str:
